@@ -1,3 +1,57 @@
-"""Managed identity tokens that are bound to a key which cannot leave the machine (MSI v2)."""
+"""Managed identity tokens that are bound to a key which cannot leave the machine (MSI v2).
+
+The names below are loaded when first used, so that importing the package stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .binding import BindingCertificate
+    from .client import ManagedIdentityClient
+    from .errors import AttestationError, MsiV2ClientError, MsiV2Error, MsiV2ServiceError
+    from .strength import MtlsBindingStrength
+    from .tokens import authorization_header, verify_cnf_binding
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AttestationError",
+    "BindingCertificate",
+    "ManagedIdentityClient",
+    "MsiV2ClientError",
+    "MsiV2Error",
+    "MsiV2ServiceError",
+    "MtlsBindingStrength",
+    "__version__",
+    "authorization_header",
+    "verify_cnf_binding",
+]
+
+_HOMES = {
+    "AttestationError": "errors",
+    "BindingCertificate": "binding",
+    "ManagedIdentityClient": "client",
+    "MsiV2ClientError": "errors",
+    "MsiV2Error": "errors",
+    "MsiV2ServiceError": "errors",
+    "MtlsBindingStrength": "strength",
+    "authorization_header": "tokens",
+    "verify_cnf_binding": "tokens",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the module that defines it (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

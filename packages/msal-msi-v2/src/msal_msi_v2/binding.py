@@ -8,14 +8,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from ._base64 import b64url_encode
-from .strength import MtlsBindingStrength
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    from .strength import MtlsBindingStrength
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,9 @@ from msal import ManagedIdentityError
 
 _LONGEST_QUOTE = 500
 # A JWT, or a run of base64 long enough to hold key material, a CSR or a certificate.
-_SECRETS = re.compile(r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*|[A-Za-z0-9+/_=-]{80,}")
+_SECRETS = re.compile(
+    r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*|[A-Za-z0-9+/_=-]{80,}"
+)
 
 
 def quote(text: str) -> str:
@@ -34,7 +36,7 @@ def quote(text: str) -> str:
     return printable if len(printable) <= _LONGEST_QUOTE else printable[:_LONGEST_QUOTE] + "…"
 
 
-class MsiV2Error(ManagedIdentityError):
+class MsiV2Error(ManagedIdentityError):  # type: ignore[misc]  # msal is untyped
     """A proof-of-possession token could not be had, or could not be used.
 
     Attributes:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from .binding import BindingCertificate
-    from .errors import MsiV2ClientError
     from .strength import MtlsBindingStrength
 
 

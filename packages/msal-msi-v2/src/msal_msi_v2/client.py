@@ -1,0 +1,224 @@
+"""The drop-in client, and the only place that speaks msal's dicts."""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msal
+
+from .discovery import default_platform
+from .errors import MsiV2ClientError, MsiV2Error
+from .flow import Host, TokenRequest, acquire_token
+from .http.openssl import OpenSslTransport
+from .imds import ImdsClient
+from .protocol.claims import merge_claims
+from .protocol.identity import Identity, Parameter
+from .settings import read_settings
+from .strength import MtlsBindingStrength
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .binding import BindingCertificate
+    from .platforms import Platform
+    from .protocol.token import TokenResponse
+
+_PARAMETERS: dict[str, Parameter] = {
+    msal.ManagedIdentity.CLIENT_ID: "client_id",
+    msal.ManagedIdentity.OBJECT_ID: "object_id",
+    msal.ManagedIdentity.RESOURCE_ID: "mi_res_id",
+}
+
+
+class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  # msal is untyped
+    """``msal.ManagedIdentityClient`` that can also acquire tokens bound to a key of this machine.
+
+    Without ``mtls_proof_of_possession=True`` it is msal's client: same requests, same results,
+    same errors.
+    """
+
+    def __init__(
+        self,
+        managed_identity: Mapping[str, Any],
+        *,
+        http_client: Any,
+        token_cache: Any = None,
+        http_cache: Any = None,
+        client_capabilities: list[str] | None = None,
+        platform: Platform | None = None,
+        timeout: float | tuple[float, float] | None = None,
+    ) -> None:
+        """Create a client. Environment variables are read here, and not again.
+
+        Args:
+            managed_identity: ``msal.SystemAssignedManagedIdentity()``,
+                ``msal.UserAssignedManagedIdentity(…)``, or msal's dict form of them.
+            http_client: A ``requests.Session``, used for IMDS; its ``verify`` also names the CAs
+                to trust in front of the token service and of resources.
+            token_cache: As in msal, for bearer tokens; it never sees a bound token.
+            http_cache: As in msal, for bearer tokens.
+            client_capabilities: As in msal, e.g. ``["CP1"]``.
+            platform: The keys, their attestation and a TLS stack for them, in place of what this
+                machine offers (see ``msal_msi_v2.platforms``).
+            timeout: Seconds, or a pair (connect, read), in place of the defaults: for IMDS 2 to
+                connect and 10 to read, for the token service 30.
+
+        Raises:
+            msal.ManagedIdentityError: ``managed_identity`` is not one.
+            MsiV2ClientError: ``invalid_request``: ``timeout`` is neither form.
+        """
+        super().__init__(
+            managed_identity,
+            http_client=http_client,
+            token_cache=token_cache,
+            http_cache=http_cache,
+            client_capabilities=client_capabilities,
+        )
+        self._settings = read_settings(http_client, timeout)
+        self._imds = ImdsClient(http_client, self._settings.imds_timeout)
+        self._given_platform = platform
+
+    def acquire_token_for_client(
+        self,
+        *,
+        resource: str,
+        claims_challenge: str | None = None,
+        mtls_proof_of_possession: bool = False,
+        with_attestation_support: bool = False,
+        min_strength: MtlsBindingStrength | None = None,
+        force_refresh: bool = False,
+        correlation_id: str | None = None,
+    ) -> dict[str, Any]:
+        """Acquire a token: msal's bearer token, or one bound to a key of this machine.
+
+        Args:
+            resource: The resource's URL or application id URI, e.g. ``https://vault.azure.net``.
+            claims_challenge: JSON text of the claims that a resource asked for.
+            mtls_proof_of_possession: Ask for a bound token (``mtls_pop``). All that follows
+                needs it.
+            with_attestation_support: Have Azure attest the key; needs ``msal-key-attestation``.
+            min_strength: The weakest binding to accept; ``None``: KeyGuard.
+            force_refresh: Do not answer from the cache.
+            correlation_id: The GUID under which the services log the request; ``None``: a new
+                one.
+
+        Returns:
+            A dict as in msal: ``access_token``, ``token_type`` (``mtls_pop``), ``expires_in``
+            (seconds), ``resource``, ``token_source``, ``refresh_on`` (Unix seconds, where known),
+            ``correlation_id``, ``binding_certificate`` (a ``BindingCertificate``), ``cert_pem``,
+            ``cert_der_b64`` and ``cert_thumbprint_sha256`` (base64url, unpadded).
+
+        Raises:
+            MsiV2Error: No bound token could be had; a bearer token is never returned instead.
+            msal.ManagedIdentityError: An option of bound tokens without
+                ``mtls_proof_of_possession=True``, or what msal itself raises for bearer tokens.
+        """
+        if not mtls_proof_of_possession:
+            _refuse_pop_options(
+                with_attestation_support=with_attestation_support,
+                min_strength=min_strength is not None,
+                force_refresh=force_refresh,
+                correlation_id=correlation_id is not None,
+            )
+            result: dict[str, Any] = super().acquire_token_for_client(
+                resource=resource, claims_challenge=claims_challenge
+            )
+            return result
+        guid = str(uuid.uuid4()) if correlation_id is None else correlation_id
+        try:
+            request = TokenRequest(
+                identity=self._identity(),
+                resource=_check_resource(resource),
+                attested=with_attestation_support,
+                floor=_check_strength(min_strength),
+                claims=merge_claims(claims_challenge, self._client_capabilities),
+                correlation_id=_check_guid(guid),
+            )
+            answer, binding = acquire_token(request, self._host)
+        except MsiV2Error as exc:
+            exc.correlation_id = exc.correlation_id or guid
+            raise
+        return _result(answer, binding.certificate, resource, guid)
+
+    @cached_property
+    def _host(self) -> Host:
+        return Host(
+            platform=self._given_platform or default_platform(),
+            imds=self._imds,
+            imds_base=self._settings.imds_base,
+            openssl=OpenSslTransport(self._settings.trusted_cas()),
+            token_timeout=self._settings.token_timeout,
+        )
+
+    def _identity(self) -> Identity:
+        parameter = _PARAMETERS.get(self._managed_identity[msal.ManagedIdentity.ID_TYPE])
+        if parameter is None:
+            return Identity()
+        return Identity(parameter, str(self._managed_identity[msal.ManagedIdentity.ID]))
+
+
+def _refuse_pop_options(**given: bool) -> None:
+    """Refuse what would otherwise be ignored, and yield a weaker token than its caller thinks."""
+    if given["with_attestation_support"]:
+        raise msal.ManagedIdentityError(
+            "attestation_requires_pop: with_attestation_support=True needs "
+            "mtls_proof_of_possession=True; a bearer token cannot be attested."
+        )
+    names = [name for name, present in given.items() if present]
+    if names:
+        raise msal.ManagedIdentityError(
+            f"{', '.join(names)} needs mtls_proof_of_possession=True: it has no meaning for a "
+            "bearer token."
+        )
+
+
+def _check_resource(resource: object) -> str:
+    if isinstance(resource, str) and resource.strip():
+        return resource
+    raise MsiV2ClientError(
+        "invalid_request",
+        f"resource is {resource!r}; it must be the URL or application id URI of what the token "
+        "is for, e.g. 'https://vault.azure.net'.",
+    )
+
+
+def _check_strength(floor: Any) -> MtlsBindingStrength | None:
+    try:
+        return None if floor is None else MtlsBindingStrength(floor)
+    except ValueError as exc:
+        raise MsiV2ClientError(
+            "invalid_request", f"min_strength is {floor!r}; it must be an MtlsBindingStrength."
+        ) from exc
+
+
+def _check_guid(guid: str) -> str:
+    try:
+        return str(uuid.UUID(guid))
+    except (ValueError, AttributeError, TypeError) as exc:
+        raise MsiV2ClientError(
+            "invalid_request", f"correlation_id is {guid!r}; it must be a GUID."
+        ) from exc
+
+
+def _result(
+    answer: TokenResponse, certificate: BindingCertificate, resource: str, correlation_id: str
+) -> dict[str, Any]:
+    result = {
+        "access_token": answer.access_token,
+        "token_type": answer.token_type.lower(),
+        "expires_in": answer.expires_in,
+        "resource": resource,
+        "token_source": "identity_provider",
+        "correlation_id": correlation_id,
+        "binding_certificate": certificate,
+        "cert_pem": certificate.pem,
+        "cert_der_b64": base64.b64encode(certificate.der).decode("ascii"),
+        "cert_thumbprint_sha256": certificate.x5t_s256,
+    }
+    if answer.refresh_in is not None:
+        result["refresh_on"] = int(time.time() + answer.refresh_in)
+    return result

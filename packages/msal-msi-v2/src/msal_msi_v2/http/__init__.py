@@ -1,0 +1,1 @@
+"""HTTPS that presents a binding certificate."""

@@ -1,0 +1,264 @@
+"""``OpenSslTransport``: binding certificates whose key is in this process's memory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import tempfile
+import threading
+from collections import OrderedDict
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import requests.utils
+import urllib3
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+from urllib3.util import SKIP_HEADER
+
+from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from msal_msi_v2.binding import BindingCertificate
+    from msal_msi_v2.platforms import Timeout
+
+_MOST_CERTIFICATES = 8
+_CONNECTIONS_A_HOST = 32
+_HTTP_ERRORS = (urllib3.exceptions.HTTPError, OSError)
+
+
+class OpenSslTransport:
+    """A ``BindingTransport`` over OpenSSL; the key must be exportable within the process.
+
+    Connections are kept alive, apart for each certificate, for the eight certificates used last.
+    Proxies are those of the environment (``HTTPS_PROXY``, ``NO_PROXY``), reached by CONNECT, so
+    that TLS, certificate included, always ends at the server.
+    """
+
+    def __init__(self, ca_bundle: str | None = None) -> None:
+        """Choose whom to trust.
+
+        Args:
+            ca_bundle: A PEM file, or an OpenSSL directory, of the CAs to trust; ``None``: those
+                that ``requests`` trusts (certifi).
+        """
+        self._ca_bundle = ca_bundle or requests.utils.DEFAULT_CA_BUNDLE_PATH
+        self._lock = threading.Lock()
+        self._pools: OrderedDict[tuple[str, str | None], urllib3.PoolManager] = OrderedDict()
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        certificate: BindingCertificate,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes | Iterable[bytes] | None = None,
+        timeout: Timeout,
+    ) -> OpenSslResponse:
+        """Send one request; see ``BindingTransport.request``."""
+        if urlsplit(url).scheme != "https":
+            raise MsiV2ClientError(
+                "invalid_request", f"A bound token is sent over https only, and {url!r} is not."
+            )
+        pool = self._pool(certificate, _proxy_for(url))
+        with _translated(url):
+            response = pool.urlopen(
+                method,
+                url,
+                body=body,
+                headers=_exact_headers(headers),
+                timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        return OpenSslResponse(response, url)
+
+    def close(self) -> None:
+        """Close the idle connections; one under way ends with its own request."""
+        with self._lock:
+            pools = list(self._pools.values())
+            self._pools.clear()
+        for pool in pools:
+            pool.clear()
+
+    def _pool(self, certificate: BindingCertificate, proxy: str | None) -> urllib3.PoolManager:
+        name = (certificate.x5t_s256, proxy)
+        with self._lock:
+            pool = self._pools.get(name)
+            if pool is None:
+                pool = self._pools[name] = _make_pool(self._context(certificate), proxy)
+            self._pools.move_to_end(name)
+            if len(self._pools) > _MOST_CERTIFICATES:
+                self._pools.popitem(last=False)[1].clear()
+        return pool
+
+    def _context(self, certificate: BindingCertificate) -> ssl.SSLContext:
+        """Return a context that presents the certificate, whenever the server asks for it.
+
+        Some servers, Key Vault among them, ask only after they have read the request.
+        """
+        directory = Path(self._ca_bundle).is_dir()
+        try:
+            context = ssl.create_default_context(
+                cafile=None if directory else self._ca_bundle,
+                capath=self._ca_bundle if directory else None,
+            )
+        except OSError as exc:
+            raise MsiV2ClientError(
+                "invalid_request",
+                f"The CA bundle {self._ca_bundle!r} cannot be read: {exc.strerror or exc}.",
+            ) from exc
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.post_handshake_auth = True
+        load_certificate(context, certificate)
+        return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: BindingCertificate) -> None:
+    """Load certificate and key into a context.
+
+    ``ssl`` takes keys from files only. So the key goes through one, encrypted under a random
+    password that exists in this call alone: what the file leaves behind on a disk is of no use.
+
+    Raises:
+        MsiV2ClientError: ``invalid_request``: the key cannot be exported.
+    """
+    password = secrets.token_hex(32)
+    try:
+        key = certificate.private_key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode("ascii"))
+        )
+    except (TypeError, ValueError, NotImplementedError) as exc:
+        raise MsiV2ClientError(
+            "invalid_request",
+            "OpenSSL needs the private key itself, and this key cannot be exported. Use it "
+            "through the platform's own transport.",
+        ) from exc
+    descriptor, path = tempfile.mkstemp(suffix=".pem")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(certificate.pem.encode("ascii") + key)
+        context.load_cert_chain(path, password=password)
+    finally:
+        Path(path).unlink()
+
+
+class OpenSslResponse:
+    """A ``TransportResponse`` over urllib3."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
+        self._response = response
+        self._url = url
+        self.status: int = response.status
+        self.reason: str = response.reason or ""
+        self.headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
+
+    def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
+        """Yield the body; see ``TransportResponse.iter_bytes``."""
+        with _translated(self._url):
+            yield from self._response.stream(chunk_size, decode_content=False)
+
+    def close(self) -> None:
+        """Give the connection back, or drop it if the body was not read to its end."""
+        self._response.close()
+        self._response.release_conn()
+
+
+def _make_pool(context: ssl.SSLContext, proxy: str | None) -> urllib3.PoolManager:
+    if proxy is None:
+        return urllib3.PoolManager(ssl_context=context, maxsize=_CONNECTIONS_A_HOST)
+    return urllib3.ProxyManager(proxy, ssl_context=context, maxsize=_CONNECTIONS_A_HOST)
+
+
+def _proxy_for(url: str) -> str | None:
+    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
+    proxy: str | None = requests.utils.select_proxy(url, proxies)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _exact_headers(headers: Sequence[tuple[str, str]]) -> urllib3.HTTPHeaderDict:
+    """Keep urllib3 from adding headers of its own."""
+    exact = urllib3.HTTPHeaderDict()
+    for name, value in headers:
+        exact.add(name, value)
+    for name in ("User-Agent", "Accept-Encoding"):
+        exact.setdefault(name, SKIP_HEADER)
+    return exact
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turn the exceptions of urllib3 and ssl into ours."""
+    try:
+        yield
+    except _HTTP_ERRORS as exc:
+        host = urlsplit(url).netloc
+        failure, text = _explain(exc)
+        raise TransportError(failure, f"The request to {host} failed: {text}") from exc
+
+
+def _explain(exc: BaseException) -> tuple[TransportFailure, str]:
+    """Say where a request failed, from the exception or from those inside it."""
+    chain = list(_inside(exc))
+    for inner in chain:
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return TransportFailure.SERVER_CERTIFICATE, (
+                f"its TLS certificate was refused ({inner.verify_message}). Trust its CA with "
+                "http_client.verify, REQUESTS_CA_BUNDLE or SSL_CERT_FILE, if that is right."
+            )
+        if isinstance(inner, ssl.SSLError):
+            return TransportFailure.HANDSHAKE, (
+                f"TLS failed ({inner.reason or inner}); the server may have refused the client "
+                "certificate."
+            )
+    for kind, failure, text in _FAILURES:
+        if any(isinstance(inner, kind) for inner in chain):
+            return failure, text
+    return TransportFailure.BROKEN, f"the connection broke ({type(chain[-1]).__name__})."
+
+
+_FAILURES: tuple[tuple[type[BaseException], TransportFailure, str], ...] = (
+    (
+        urllib3.exceptions.NewConnectionError,  # a ConnectTimeoutError too, so it comes first
+        TransportFailure.CONNECT,
+        "no connection could be made. Check name resolution, firewall and proxy.",
+    ),
+    (
+        urllib3.exceptions.ConnectTimeoutError,
+        TransportFailure.CONNECT_TIMEOUT,
+        "no connection within the connect timeout.",
+    ),
+    (
+        urllib3.exceptions.ReadTimeoutError,
+        TransportFailure.READ_TIMEOUT,
+        "no answer within the read timeout.",
+    ),
+    (
+        urllib3.exceptions.ProxyError,
+        TransportFailure.CONNECT,
+        "the proxy refused, or could not be reached.",
+    ),
+)
+
+
+def _inside(exc: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that it wraps, outermost first."""
+    seen: set[int] = set()
+    waiting: list[object] = [exc]
+    while waiting:
+        current = waiting.pop(0)
+        if isinstance(current, BaseException) and id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += [*current.args, current.__cause__, current.__context__]

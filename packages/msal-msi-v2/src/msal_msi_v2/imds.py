@@ -1,0 +1,133 @@
+"""The one place that talks to IMDS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+
+from .errors import MsiV2ServiceError, TransportError, TransportFailure
+from .protocol.messages import LONGEST_BODY, REQUEST_FAILED, Request, Response
+
+if TYPE_CHECKING:
+    from .platforms import Timeout
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class ImdsClient:
+    """Sends requests to IMDS: directly, and nowhere else.
+
+    IMDS is a link-local service that trusts whoever reaches it, so that a proxy or a redirect
+    would hand the machine's identity to a stranger: proxies are bypassed, whatever the
+    environment or the session says, and redirects are refused.
+    """
+
+    def __init__(self, http_client: Any, timeout: Timeout) -> None:
+        """Keep what to send with.
+
+        Args:
+            http_client: A ``requests.Session``, or anything with its ``get`` and ``post``.
+            timeout: How long to wait for IMDS.
+        """
+        self._http_client = http_client
+        self._timeout = timeout
+
+    def send(self, request: Request) -> Response:
+        """Send one request and read its answer, whatever its status.
+
+        Raises:
+            MsiV2ServiceError: ``managed_identity_request_failed``: a redirect, or an answer that
+                is too long.
+            TransportError: No answer came back.
+        """
+        try:
+            response = self._exchange(request)
+            try:
+                return _read(response)
+            finally:
+                _close(response)
+        except requests.exceptions.ConnectTimeout as exc:
+            raise _unreachable(TransportFailure.CONNECT_TIMEOUT, request, exc) from exc
+        except requests.exceptions.Timeout as exc:
+            raise _unreachable(TransportFailure.READ_TIMEOUT, request, exc) from exc
+        except requests.exceptions.ConnectionError as exc:
+            raise _unreachable(TransportFailure.CONNECT, request, exc) from exc
+        except requests.exceptions.RequestException as exc:
+            raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
+
+    def _exchange(self, request: Request) -> Any:
+        options: dict[str, Any] = {
+            "params": dict(request.params),
+            "headers": dict(request.headers),
+            "timeout": (self._timeout.connect, self._timeout.read),
+            "allow_redirects": False,
+            "proxies": _no_proxies(request.url),
+            "stream": True,
+        }
+        if request.method == "GET":
+            return self._http_client.get(request.url, **options)
+        return self._http_client.post(request.url, data=request.body, **options)
+
+
+def _no_proxies(url: str) -> dict[str, Any]:
+    """Name every key under which requests looks for a proxy, so that none is found.
+
+    ``None`` takes a session's own proxy away and keeps the environment's from being filled in;
+    ``{"http": None}`` alone would leave ``ALL_PROXY`` in force.
+    """
+    parts = urlsplit(url)
+    schemes = (parts.scheme, "all")
+    keys = (*schemes, *(f"{scheme}://{parts.hostname}" for scheme in schemes))
+    return {**dict.fromkeys(keys), "no_proxy": parts.hostname}
+
+
+def _read(response: Any) -> Response:
+    status = int(response.status_code)
+    if status in _REDIRECTS or getattr(response, "history", None):
+        raise MsiV2ServiceError(
+            REQUEST_FAILED,
+            "IMDS answered with a redirect, which is refused: something between this process and "
+            "IMDS intercepts the request.",
+            status_code=status,
+        )
+    headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
+    return Response(status, headers, _body(response, status))
+
+
+def _body(response: Any, status: int) -> bytes:
+    """Read the body, in chunks where the client can, so that a flood is never held in memory."""
+    body = bytearray()
+    for chunk in _chunks(response):
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise MsiV2ServiceError(
+                REQUEST_FAILED,
+                f"IMDS answered with more than {LONGEST_BODY} bytes, which is refused.",
+                status_code=status,
+            )
+    return bytes(body)
+
+
+def _chunks(response: Any) -> Any:
+    if hasattr(response, "iter_content"):
+        return response.iter_content(65536)
+    return [response.text.encode("utf-8")]
+
+
+def _close(response: Any) -> None:
+    close = getattr(response, "close", None)
+    if close is not None:
+        close()
+
+
+def _unreachable(
+    failure: TransportFailure, request: Request, exc: requests.exceptions.RequestException
+) -> TransportError:
+    return TransportError(
+        failure,
+        f"The instance metadata service (IMDS) at {request.url} did not answer "
+        f"({type(exc).__name__}). It is there on Azure VMs and scale sets only; check that this "
+        "is one, and that no firewall rule or container network hides 169.254.169.254.",
+    )

@@ -1,0 +1,53 @@
+"""Checks of the certificate that IMDS issued."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from msal_msi_v2.errors import MsiV2ServiceError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+# Clocks of the host and of the issuer differ; MSAL and Windows tolerate as much.
+_CLOCK_SKEW = timedelta(minutes=5)
+
+
+def check_certificate(encoded: str, public_key: rsa.RSAPublicKey, now: datetime) -> bytes:
+    """Return an issued certificate's DER bytes, once it is known to be usable with a key.
+
+    Args:
+        encoded: Base64 of the DER, as IMDS sent it.
+        public_key: The public half of the key that was to be certified.
+        now: The time, an aware datetime.
+
+    Raises:
+        MsiV2ServiceError: ``invalid_certificate``: not base64, not a certificate, over another
+            key, or not valid now.
+    """
+    try:
+        der = base64.b64decode("".join(encoded.split()), validate=True)
+        certificate = x509.load_der_x509_certificate(der)
+        certified = certificate.public_key()
+        not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        certificate.subject.rfc4514_string()  # pyca parses late: be sure that all of it can be read
+    except (binascii.Error, ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise _invalid("cannot be read as base64 of a DER certificate") from exc
+    if not isinstance(certified, rsa.RSAPublicKey) or certified != public_key:
+        raise _invalid("certifies another key than the one it was requested for")
+    if now < not_before - _CLOCK_SKEW:
+        raise _invalid(f"is not valid before {not_before}, and it is {now}: check the clock")
+    if now >= not_after:
+        raise _invalid(f"expired at {not_after}, and it is {now}: check the clock")
+    return der
+
+
+def _invalid(problem: str) -> MsiV2ServiceError:
+    return MsiV2ServiceError("invalid_certificate", f"The certificate that IMDS issued {problem}.")
