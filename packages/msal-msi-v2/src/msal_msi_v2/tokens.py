@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from ._base64 import b64url_encode
 from .binding import BindingCertificate
 from .errors import MsiV2ClientError
+from .protocol.certificate import UNREADABLE
 from .protocol.token import TOKEN_TYPE, confirmed_thumbprint, read_claims
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _thumbprint(certificate: BindingCertificate | str | bytes) -> str:
         data = certificate.encode("ascii") if isinstance(certificate, str) else certificate
         pem = data.lstrip().startswith(b"-----BEGIN")
         loaded = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
-    except (ValueError, TypeError, AttributeError) as exc:
+    except (*UNREADABLE, AttributeError) as exc:
         raise MsiV2ClientError(
             "invalid_request",
             "The certificate cannot be read: pass PEM text, DER bytes or a BindingCertificate.",

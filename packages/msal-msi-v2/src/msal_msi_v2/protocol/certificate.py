@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,9 @@ from msal_msi_v2.errors import MsiV2ServiceError
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm)
+"""What base64 and pyca raise over something that is no certificate."""
 
 # Clocks of the host and of the issuer differ; MSAL and Windows tolerate as much.
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -38,7 +40,7 @@ def check_certificate(encoded: str, public_key: rsa.RSAPublicKey, now: datetime)
         certified = certificate.public_key()
         not_before, not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         certificate.subject.rfc4514_string()  # pyca parses late: be sure that all of it can be read
-    except (binascii.Error, ValueError, TypeError, UnsupportedAlgorithm) as exc:
+    except UNREADABLE as exc:
         raise _invalid("cannot be read as base64 of a DER certificate") from exc
     if not isinstance(certified, rsa.RSAPublicKey) or certified != public_key:
         raise _invalid("certifies another key than the one it was requested for")

@@ -40,26 +40,25 @@ def build_csr(key: rsa.RSAPrivateKey, metadata: PlatformMetadata) -> str:
             into a distinguished name.
     """
     try:
-        builder = (
-            x509.CertificateSigningRequestBuilder()
-            .subject_name(
-                x509.Name(
-                    [
-                        x509.NameAttribute(NameOID.DOMAIN_COMPONENT, metadata.tenant_id),
-                        x509.NameAttribute(NameOID.COMMON_NAME, metadata.client_id),
-                    ]
-                )
-            )
-            .add_attribute(CUID_OID, compute_unit_json(metadata.compute_unit).encode("ascii"))
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.DOMAIN_COMPONENT, metadata.tenant_id),
+                x509.NameAttribute(NameOID.COMMON_NAME, metadata.client_id),
+            ]
         )
-    except ValueError as exc:
+    except ValueError as exc:  # longer than X.520 allows
         raise malformed(
             "platform metadata", "names a client or tenant that fits no certificate", _OK
         ) from exc
-    csr = builder.sign(
-        key,
-        hashes.SHA256(),
-        rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), _SALT_LENGTH),
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .add_attribute(CUID_OID, compute_unit_json(metadata.compute_unit).encode("ascii"))
+        .sign(
+            key,
+            hashes.SHA256(),
+            rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), _SALT_LENGTH),
+        )
     )
     return base64.b64encode(csr.public_bytes(Encoding.DER)).decode("ascii")
 

@@ -73,7 +73,9 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def parse_object(response: Response, what: str, required: tuple[str, ...]) -> dict[str, Any]:
-    """Parse an answer's body as a JSON object whose required members are non-empty strings.
+    """Parse an answer's body as a JSON object whose required members are there.
+
+    All that the services name so is ASCII by nature: GUIDs, URLs, base64, JWTs.
 
     Args:
         response: The answer.
@@ -93,8 +95,8 @@ def parse_object(response: Response, what: str, required: tuple[str, ...]) -> di
         raise malformed(what, "is not a JSON object", response.status)
     for name in required:
         value = payload.get(name)
-        if not isinstance(value, str) or not value.strip():
-            raise malformed(what, f"lacks {name!r}, a non-empty string", response.status)
+        if not isinstance(value, str) or not value.strip() or not value.isascii():
+            raise malformed(what, f"lacks {name!r}, a non-empty ASCII string", response.status)
     return payload
 
 

@@ -105,7 +105,7 @@ def parse_response(response: Response) -> TokenResponse:
     if token_type.lower() != TOKEN_TYPE:
         raise _unbound("token_type_mismatch", f"holds a {quote(token_type)!r} token")
     expires_in = _seconds(payload.get("expires_in"))
-    if expires_in is None or expires_in <= 0:
+    if expires_in is None:
         raise malformed(_WHAT, "lacks 'expires_in', a positive number of seconds", response.status)
     return TokenResponse(
         payload["access_token"], token_type, expires_in, _seconds(payload.get("refresh_in"))
@@ -153,13 +153,14 @@ def confirmed_thumbprint(claims: dict[str, Any]) -> object:
 
 
 def _seconds(value: object) -> int | None:
-    """Read a number of seconds, which the service may send as a string."""
+    """Read a positive number of seconds, which the service may send as a string."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
-        return int(value)
+        seconds = int(value)
     except (ValueError, OverflowError):
         return None
+    return seconds if seconds > 0 else None
 
 
 def _unbound(code: str, problem: str) -> MsiV2ServiceError:
