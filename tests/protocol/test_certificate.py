@@ -80,7 +80,7 @@ def test_a_flipped_byte_passes_whole_or_is_refused(position: int, value: int) ->
     try:
         assert check(encode(bytes(mutated))) == mutated
     except MsiV2ServiceError as exc:
-        assert exc.error == "invalid_certificate"  # noqa: PT017 - or no error at all
+        assert exc.error == "invalid_certificate"
 
 
 @given(st.text())

@@ -185,7 +185,7 @@ def test_any_token_passes_or_mismatches(access_token: str) -> None:
     try:
         token.check_cnf(access_token, "thumb")
     except MsiV2ServiceError as exc:
-        assert exc.error == "cnf_mismatch"  # noqa: PT017 - or no error at all
+        assert exc.error == "cnf_mismatch"
 
 
 @pytest.mark.parametrize(

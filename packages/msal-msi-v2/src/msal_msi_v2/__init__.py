@@ -6,6 +6,7 @@ The names below are loaded when first used, so that importing the package stays 
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .tokens import authorization_header, verify_cnf_binding
 
 __version__ = "0.1.0"
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until its user wants a log
 
 __all__ = [
     "AttestationError",

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msal
+from msal.managed_identity import ManagedIdentity
 
 from .discovery import default_platform
 from .errors import MsiV2ClientError, MsiV2Error
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     from .protocol.token import TokenResponse
 
 _PARAMETERS: dict[str, Parameter] = {
-    msal.ManagedIdentity.CLIENT_ID: "client_id",
-    msal.ManagedIdentity.OBJECT_ID: "object_id",
-    msal.ManagedIdentity.RESOURCE_ID: "mi_res_id",
+    ManagedIdentity.CLIENT_ID: "client_id",
+    ManagedIdentity.OBJECT_ID: "object_id",
+    ManagedIdentity.RESOURCE_ID: "mi_res_id",
 }
 
 
@@ -155,10 +156,10 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         )
 
     def _identity(self) -> Identity:
-        parameter = _PARAMETERS.get(self._managed_identity[msal.ManagedIdentity.ID_TYPE])
+        parameter = _PARAMETERS.get(self._managed_identity[ManagedIdentity.ID_TYPE])
         if parameter is None:
             return Identity()
-        return Identity(parameter, str(self._managed_identity[msal.ManagedIdentity.ID]))
+        return Identity(parameter, str(self._managed_identity[ManagedIdentity.ID]))
 
 
 def _refuse_pop_options(**given: bool) -> None:

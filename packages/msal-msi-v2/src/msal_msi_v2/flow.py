@@ -100,7 +100,7 @@ def acquire_token(request: TokenRequest, host: Host) -> tuple[token.TokenRespons
     with step("binding", guid) as done:
         certificate = BindingCertificate(der, key.private_key, key.strength)
         binding = Binding(certificate, issued.endpoint, issued.tenant_id, issued.client_id)
-        done.outcome = repr(certificate)
+        done.outcome = f"until {certificate.not_after}, x5t#S256 {certificate.x5t_s256}"
 
     with step("token", guid) as done:
         answer = _request_token(request, host, binding)

@@ -1,0 +1,68 @@
+"""The command line: ``msal-msi-v2``, or ``python -m msal_msi_v2``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+from msal_msi_v2 import __version__
+from msal_msi_v2.errors import MsiV2Error
+
+from . import demo, emulate, token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DESCRIPTION = "Managed identity tokens for Azure VMs, bound to a key of the machine (MSI v2)."
+_EPILOG = (
+    "Exit codes: 0 success; 1 failure, explained on standard error; 2 wrong usage; 130 interrupt."
+)
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name; ``None``: those of the process.
+
+    Returns:
+        The exit code: 0 success, 1 failure, 130 interrupted; wrong usage exits with 2.
+    """
+    options = _parser().parse_args(arguments)
+    _log(options.verbose)
+    try:
+        code: int = options.run(options)
+    except MsiV2Error as exc:
+        print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - the command line's output
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="msal-msi-v2",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="log each step; twice: log everything"
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (demo, token, emulate):
+        command.add_parser(commands)
+    return parser
+
+
+def _log(verbosity: int) -> None:
+    if verbosity:
+        logging.basicConfig(
+            stream=sys.stderr,
+            level=logging.INFO if verbosity == 1 else logging.DEBUG,
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
