@@ -127,6 +127,24 @@ def test_mutated_answers_raise_ours_or_parse(name: str, value: Any, status: int)
         parse({**VALID, name: value}, status)
 
 
+ascii_text = st.text(st.characters(max_codepoint=127), min_size=1).filter(str.strip)
+
+
+@given(ascii_text, ascii_text, ascii_text, ascii_text, st.integers(1, 65535))
+def test_valid_answers_round_trip(
+    client: str, tenant: str, certificate: str, kind: str, port: int
+) -> None:
+    payload = {
+        "client_id": client,
+        "tenant_id": tenant,
+        "certificate": certificate,
+        "identity_type": kind,
+        "mtls_authentication_endpoint": f"https://host:{port}",
+    }
+    read = parse(payload)
+    assert [*vars(read).values()] == [*payload.values()]
+
+
 @given(st.text().map("https://{}".format))
 def test_any_endpoint_is_clean_or_refused(endpoint: str) -> None:
     try:

@@ -174,6 +174,21 @@ def test_mutated_answers_raise_ours_or_parse(name: str, value: Any, status: int)
         parse({**VALID, name: value}, status)
 
 
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
+    st.integers(1, 10**9),
+    st.none() | st.integers(1, 10**9),
+)
+def test_valid_answers_round_trip(access_token: str, life: int, refresh: int | None) -> None:
+    payload = {
+        "access_token": access_token,
+        "token_type": "mtls_pop",
+        "expires_in": life,
+        "refresh_in": refresh,
+    }
+    assert vars(parse(payload)) == payload
+
+
 @given(body=st.binary(max_size=200))
 def test_any_bytes_raise_ours_and_quote_no_token(body: bytes) -> None:
     with pytest.raises(MsiV2Error):
