@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 CUID_OID = x509.ObjectIdentifier("1.3.6.1.4.1.311.90.2.10")
 _SALT_LENGTH = 32
+_LONGEST_COMMON_NAME = 64  # X.520, ub-common-name
 _OK = 200
 
 
@@ -36,20 +37,17 @@ def build_csr(key: rsa.RSAPrivateKey, metadata: PlatformMetadata) -> str:
         Base64 of the DER, padded, on one line, without PEM armour.
 
     Raises:
-        MsiV2ServiceError: ``managed_identity_request_failed``: the metadata's ids do not fit
-            into a distinguished name.
+        MsiV2ServiceError: ``managed_identity_request_failed``: the client id does not fit
+            into a common name.
     """
-    try:
-        subject = x509.Name(
-            [
-                x509.NameAttribute(NameOID.DOMAIN_COMPONENT, metadata.tenant_id),
-                x509.NameAttribute(NameOID.COMMON_NAME, metadata.client_id),
-            ]
-        )
-    except ValueError as exc:  # longer than X.520 allows
-        raise malformed(
-            "platform metadata", "names a client or tenant that fits no certificate", _OK
-        ) from exc
+    if len(metadata.client_id) > _LONGEST_COMMON_NAME:
+        raise malformed("platform metadata", "names a client that fits no certificate", _OK)
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.DOMAIN_COMPONENT, metadata.tenant_id),
+            x509.NameAttribute(NameOID.COMMON_NAME, metadata.client_id),
+        ]
+    )
     csr = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(subject)
