@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from msal_msi_v2.clock import SystemClock
 from msal_msi_v2.emulator import MsiV2Emulator
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ def _blank_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if upper.startswith(_TELLING) or upper.endswith("_PROXY"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
+
+
+@pytest.fixture(autouse=True)
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Record what would have been waited for, and do not wait."""
+    sleeps: list[float] = []
+    monkeypatch.setattr(SystemClock, "sleep", lambda _, seconds: sleeps.append(seconds))
+    return sleeps
 
 
 @pytest.fixture(scope="session")

@@ -62,10 +62,9 @@ def acquire(
 Provocation = Callable[[MsiV2Emulator, pytest.MonkeyPatch], None]
 
 
-def fault(leg: str, *faults: Any, **options: Any) -> Provocation:
+def fault(leg: str, lasting: Any, **options: Any) -> Provocation:
     def provoke(emulator: MsiV2Emulator, _: pytest.MonkeyPatch) -> None:
-        for one in faults:
-            emulator.faults.add(leg, one)
+        emulator.faults.add(leg, lasting, times=None)
         acquire(**options)
 
     return provoke

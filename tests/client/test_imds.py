@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from fake_clock import FakeClock
 from recording_server import Answer, Server, recording_server
 
 from msal_msi_v2.errors import MsiV2ServiceError, TransportError, TransportFailure
@@ -23,7 +24,7 @@ def get(url: str) -> Request:
 
 
 def send(url: str, http_client: Any = None, timeout: Timeout = TIMEOUT) -> Any:
-    return ImdsClient(http_client or requests.Session(), timeout).send(get(url))
+    return ImdsClient(http_client or requests.Session(), timeout, FakeClock()).send(get(url))
 
 
 def refusal(server: Server, http_client: Any = None) -> MsiV2ServiceError:
@@ -125,7 +126,7 @@ def test_a_plain_client_will_do() -> None:
         client = Plain()
         assert send(server.url, client).body == b'{"a": 1}'
         request = Request("POST", server.url, {"Content-Type": "application/json"}, {}, "{}")
-        assert ImdsClient(client, TIMEOUT).send(request).status == 200
+        assert ImdsClient(client, TIMEOUT, FakeClock()).send(request).status == 200
     assert client.sent == ["{}"], "the body goes out as str"
 
 
@@ -138,7 +139,7 @@ def test_the_body_is_sent_as_it_is() -> None:
     with recording_server() as server:
         body = json.dumps({"csr": "Q1NS"})
         request = Request("POST", server.url, {"Content-Type": "application/json"}, {}, body)
-        ImdsClient(requests.Session(), TIMEOUT).send(request)
+        ImdsClient(requests.Session(), TIMEOUT, FakeClock()).send(request)
         assert server.asked[0].body == body.encode()
         assert server.asked[0].headers["content-type"] == "application/json"
 
@@ -156,10 +157,10 @@ def test_a_closed_port_is_told_apart_from_silence() -> None:
 def test_silence_is_a_timeout(emulator: Any) -> None:
     from msal_msi_v2.emulator import Delay  # noqa: PLC0415 - beside its only use
 
-    emulator.faults.add("metadata", Delay(5))
+    emulator.faults.add("metadata", Delay(5), times=None)
     request = Request("GET", f"{emulator.imds_url}/metadata/identity/getplatformmetadata", {}, {})
     with pytest.raises(TransportError) as caught:
-        ImdsClient(requests.Session(), Timeout(connect=1, read=0.1)).send(request)
+        ImdsClient(requests.Session(), Timeout(connect=1, read=0.1), FakeClock()).send(request)
     assert caught.value.failure is TransportFailure.READ_TIMEOUT
     assert (caught.value.error, caught.value.is_retryable) == ("request_timeout", True)
 

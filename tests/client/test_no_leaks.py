@@ -140,7 +140,7 @@ def test_exceptions(
             return original(body)
 
         fault = Body(remember, fault.headers)
-    emulator.faults.add(leg, fault)
+    emulator.faults.add(leg, fault, times=None)
     platform = emulator.keyguard_platform()
     with pytest.raises(MsiV2Error) as caught:
         client_of(platform).acquire_token_for_client(resource="https://r", **ATTESTED)

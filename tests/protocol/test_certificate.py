@@ -73,6 +73,7 @@ def test_validity() -> None:
     assert "expired" in str(refused(encode(issue(start=-9 * minute, end=timedelta(0)))))
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(position=st.integers(0, len(DER) - 1), value=st.integers(0, 255))
 def test_a_flipped_byte_passes_whole_or_is_refused(position: int, value: int) -> None:
     mutated = bytearray(DER)

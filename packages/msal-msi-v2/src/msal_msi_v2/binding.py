@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from ._base64 import b64url_encode
 
@@ -59,6 +61,27 @@ class BindingCertificate:
         """The subject, RFC 4514, e.g. ``CN=<client id>,DC=<tenant id>``."""
         return self._x509.subject.rfc4514_string()
 
+    @cached_property
+    def common_name(self) -> str:
+        """The subject's common name: the client id."""
+        names = self._x509.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(names[0].value) if names else ""
+
+    @cached_property
+    def expires_at(self) -> float:
+        """End of validity, Unix seconds."""
+        return self.not_after.timestamp()
+
+    @cached_property
+    def half_life(self) -> float:
+        """The middle of its validity, Unix seconds."""
+        return (self.not_before.timestamp() + self.expires_at) / 2
+
+    @cached_property
+    def der_b64(self) -> str:
+        """The DER in base64, padded, on one line."""
+        return base64.b64encode(self.der).decode("ascii")
+
     @property
     def not_before(self) -> datetime:
         """Start of validity, an aware datetime in UTC."""
@@ -81,7 +104,7 @@ class BindingCertificate:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Binding:
     """One snapshot of everything that a token request needs and its token is bound to.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import time
 import uuid
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,22 +9,26 @@ from typing import TYPE_CHECKING, Any
 import msal
 from msal.managed_identity import ManagedIdentity
 
+from .acquisition import acquire_token
+from .caches import caches_of
+from .clock import SystemClock
 from .discovery import default_platform
 from .errors import MsiV2ClientError, MsiV2Error
-from .flow import Host, TokenRequest, acquire_token
+from .flow import Host, TokenRequest
 from .http.openssl import OpenSslTransport
 from .imds import ImdsClient
 from .protocol.claims import merge_claims
 from .protocol.identity import Identity, Parameter
+from .protocol.token import TOKEN_TYPE
 from .settings import read_settings
 from .strength import MtlsBindingStrength
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .binding import BindingCertificate
+    from .caches import BoundToken
+    from .clock import Clock
     from .platforms import Platform
-    from .protocol.token import TokenResponse
 
 _PARAMETERS: dict[str, Parameter] = {
     ManagedIdentity.CLIENT_ID: "client_id",
@@ -80,8 +82,9 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             client_capabilities=client_capabilities,
         )
         self._settings = read_settings(http_client, timeout)
-        self._imds = ImdsClient(http_client, self._settings.imds_timeout)
+        self._given_http_client = http_client
         self._given_platform = platform
+        self._capabilities = tuple(client_capabilities or ())
 
     def acquire_token_for_client(
         self,
@@ -132,29 +135,37 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         guid = str(uuid.uuid4()) if correlation_id is None else correlation_id
         try:
             request = TokenRequest(
-                identity=self._identity(),
+                identity=self._identity,
                 resource=_check_resource(resource),
-                attested=with_attestation_support,
+                attested=bool(with_attestation_support),
                 floor=_check_strength(min_strength),
-                claims=merge_claims(claims_challenge, self._client_capabilities),
-                correlation_id=_check_guid(guid),
+                capabilities=self._capabilities,
+                claims=merge_claims(claims_challenge, self._capabilities),
+                challenged=bool(claims_challenge),
+                force_refresh=bool(force_refresh),
+                correlation_id=guid if correlation_id is None else _check_guid(correlation_id),
             )
-            answer, binding = acquire_token(request, self._host)
+            bound, cached = acquire_token(request, self._host)
         except MsiV2Error as exc:
             exc.correlation_id = exc.correlation_id or guid
             raise
-        return _result(answer, binding.certificate, resource, guid)
+        return _result(bound, resource, cached, correlation_id, self._host.clock.now())
 
     @cached_property
     def _host(self) -> Host:
+        platform = self._given_platform or default_platform()
+        clock: Clock = getattr(platform, "clock", None) or SystemClock()
         return Host(
-            platform=self._given_platform or default_platform(),
-            imds=self._imds,
+            platform=platform,
+            caches=caches_of(platform),
+            clock=clock,
+            imds=ImdsClient(self._given_http_client, self._settings.imds_timeout, clock),
             imds_base=self._settings.imds_base,
             openssl=OpenSslTransport(self._settings.trusted_cas()),
             token_timeout=self._settings.token_timeout,
         )
 
+    @cached_property
     def _identity(self) -> Identity:
         parameter = _PARAMETERS.get(self._managed_identity[ManagedIdentity.ID_TYPE])
         if parameter is None:
@@ -206,20 +217,21 @@ def _check_guid(guid: str) -> str:
 
 
 def _result(
-    answer: TokenResponse, certificate: BindingCertificate, resource: str, correlation_id: str
+    bound: BoundToken, resource: str, cached: bool, correlation_id: str | None, now: float
 ) -> dict[str, Any]:
+    certificate = bound.binding.certificate
     result = {
-        "access_token": answer.access_token,
-        "token_type": answer.token_type.lower(),
-        "expires_in": answer.expires_in,
+        "access_token": bound.token.access_token,
+        "token_type": TOKEN_TYPE,
+        "expires_in": int(bound.expires_at - now) if cached else bound.token.expires_in,
         "resource": resource,
-        "token_source": "identity_provider",
-        "correlation_id": correlation_id,
+        "token_source": "cache" if cached else "identity_provider",
+        "correlation_id": correlation_id or bound.correlation_id,
         "binding_certificate": certificate,
         "cert_pem": certificate.pem,
-        "cert_der_b64": base64.b64encode(certificate.der).decode("ascii"),
+        "cert_der_b64": certificate.der_b64,
         "cert_thumbprint_sha256": certificate.x5t_s256,
     }
-    if answer.refresh_in is not None:
-        result["refresh_on"] = int(time.time() + answer.refresh_in)
+    if bound.refresh_at is not None:
+        result["refresh_on"] = int(bound.refresh_at)
     return result

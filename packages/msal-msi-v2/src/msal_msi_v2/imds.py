@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import ReadTimeoutError
 
 from .errors import MsiV2ServiceError, TransportError, TransportFailure
 from .protocol.messages import LONGEST_BODY, REQUEST_FAILED, Request, Response
+from .protocol.retry import IMDS, RetryPolicy
+from .retrying import send_with_retries
 
 if TYPE_CHECKING:
+    from .clock import Clock
     from .platforms import Timeout
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -24,24 +28,38 @@ class ImdsClient:
     environment or the session says, and redirects are refused.
     """
 
-    def __init__(self, http_client: Any, timeout: Timeout) -> None:
+    def __init__(self, http_client: Any, timeout: Timeout, clock: Clock) -> None:
         """Keep what to send with.
 
         Args:
             http_client: A ``requests.Session``, or anything with its ``get`` and ``post``.
             timeout: How long to wait for IMDS.
+            clock: Waits between tries.
         """
         self._http_client = http_client
         self._timeout = timeout
+        self._clock = clock
 
-    def send(self, request: Request) -> Response:
-        """Send one request and read its answer, whatever its status.
+    def send(self, request: Request, policy: RetryPolicy = IMDS) -> Response:
+        """Send a request, again where that is worth it, and read its answer, whatever its status.
+
+        An ``http_client`` that retries by itself is left to do so alone.
 
         Raises:
             MsiV2ServiceError: ``managed_identity_request_failed``: a redirect, or an answer that
                 is too long.
             TransportError: No answer came back.
         """
+        if self._retries_by_itself(request.url):
+            return self._send_once(request)
+        return send_with_retries(lambda: self._send_once(request), policy, self._clock)
+
+    def _retries_by_itself(self, url: str) -> bool:
+        get_adapter = getattr(self._http_client, "get_adapter", None)
+        retries = getattr(get_adapter(url), "max_retries", None) if get_adapter else None
+        return bool(getattr(retries, "total", None) or getattr(retries, "status", None))
+
+    def _send_once(self, request: Request) -> Response:
         try:
             response = self._exchange(request)
             try:
@@ -53,7 +71,10 @@ class ImdsClient:
         except requests.exceptions.Timeout as exc:
             raise _unreachable(TransportFailure.READ_TIMEOUT, request, exc) from exc
         except requests.exceptions.ConnectionError as exc:
-            raise _unreachable(TransportFailure.CONNECT, request, exc) from exc
+            # requests calls a read timeout within the body a connection error
+            late = any(isinstance(arg, ReadTimeoutError) for arg in exc.args)
+            failure = TransportFailure.READ_TIMEOUT if late else TransportFailure.CONNECT
+            raise _unreachable(failure, request, exc) from exc
         except requests.exceptions.RequestException as exc:
             raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from .fork import renew_after_fork
 from .platforms import BindingKey
 from .strength import MtlsBindingStrength
 
@@ -33,8 +34,13 @@ class SoftwareKeyStore:
         """
         self._strength = strength
         self._unavailable = unavailable
-        self._lock = threading.Lock()
         self._key: BindingKey | None = None
+        self.renew_after_fork()
+        renew_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """Take a new lock; the key stays good."""
+        self._lock = threading.Lock()
 
     def get_key(self) -> BindingKey:
         """Return the key, which the first call makes."""

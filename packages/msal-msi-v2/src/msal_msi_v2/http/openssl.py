@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from urllib3.util import SKIP_HEADER
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
+from msal_msi_v2.fork import renew_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -51,6 +52,11 @@ class OpenSslTransport:
                 that ``requests`` trusts (certifi).
         """
         self._ca_bundle = ca_bundle or requests.utils.DEFAULT_CA_BUNDLE_PATH
+        self.renew_after_fork()
+        renew_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """Forget the connections; they are the parent's."""
         self._lock = threading.Lock()
         self._pools: OrderedDict[tuple[str, str | None], urllib3.PoolManager] = OrderedDict()
 

@@ -44,6 +44,7 @@ def build_request(
     *,
     csr: str,
     attestation_token: str | None,
+    bypass_cache: bool = False,
 ) -> Request:
     """Return the request to certify a key.
 
@@ -53,13 +54,14 @@ def build_request(
         correlation_id: The GUID that the metadata request carried.
         csr: Base64 of the DER, one line.
         attestation_token: The attestation service's JWT; ``None``: the member is left out.
+        bypass_cache: Have a new certificate issued, whatever IMDS has at hand.
     """
     attestation = {} if attestation_token is None else {"attestation_token": attestation_token}
     return Request(
         "POST",
         base + _PATH,
         headers={**imds.headers(correlation_id), "Content-Type": "application/json"},
-        params=imds.query(identity),
+        params=imds.query(identity) | ({"bypass_cache": "true"} if bypass_cache else {}),
         body=json.dumps({"csr": csr, **attestation}),
     )
 

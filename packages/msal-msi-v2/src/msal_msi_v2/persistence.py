@@ -1,0 +1,53 @@
+"""Certificates that outlive the process, where the platform has a store for them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from .binding import Binding, BindingCertificate
+from .caches import CERTIFICATE_MARGIN
+from .platforms import StoredCertificate
+
+if TYPE_CHECKING:
+    from .caches import BindingName
+    from .flow import Host
+    from .platforms import BindingKey
+
+
+def load(host: Host, name: BindingName, key: BindingKey) -> Binding | None:
+    """Return the binding that an earlier process left for this very key."""
+    store = host.platform.certificate_store
+    if store is None:
+        return None
+    enough = datetime.fromtimestamp(host.clock.now() + CERTIFICATE_MARGIN, timezone.utc)
+    stored = store.load(name.alias, key.private_key, expires_after=enough)
+    if stored is None:
+        return None
+    certificate = BindingCertificate(stored.der, key.private_key, key.strength)
+    return Binding(certificate, stored.endpoint, stored.tenant_id, certificate.common_name)
+
+
+def save(host: Host, name: BindingName, binding: Binding) -> None:
+    """Leave a binding for later processes, without anybody waiting for it.
+
+    Not in a daemon thread: a short program, too, shall leave it before it exits.
+    """
+    store = host.platform.certificate_store
+    if store is None:
+        return
+    certificate = binding.certificate
+    stored = StoredCertificate(certificate.der, binding.endpoint, binding.tenant_id)
+    host.caches.background.start(
+        ("save", name),
+        lambda: store.save(name.alias, stored, certificate.private_key),
+        host.clock.now(),
+        daemon=False,
+    )
+
+
+def remove(host: Host, name: BindingName) -> None:
+    """Have later processes find nothing: the certificate is of no use any more."""
+    store = host.platform.certificate_store
+    if store is not None:
+        store.remove(name.alias)
