@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .binding import BindingCertificate
+    from .capabilities import ManagedIdentityCapabilities
     from .client import ManagedIdentityClient
-    from .errors import AttestationError, MsiV2ClientError, MsiV2Error, MsiV2ServiceError
+    from .errors import (
+        AttestationError,
+        MsiV2ClientError,
+        MsiV2Error,
+        MsiV2ServiceError,
+        TransportError,
+    )
     from .strength import MtlsBindingStrength
     from .tokens import authorization_header, verify_cnf_binding
 
@@ -23,11 +30,13 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until it
 __all__ = [
     "AttestationError",
     "BindingCertificate",
+    "ManagedIdentityCapabilities",
     "ManagedIdentityClient",
     "MsiV2ClientError",
     "MsiV2Error",
     "MsiV2ServiceError",
     "MtlsBindingStrength",
+    "TransportError",
     "__version__",
     "authorization_header",
     "verify_cnf_binding",
@@ -36,11 +45,13 @@ __all__ = [
 _HOMES = {
     "AttestationError": "errors",
     "BindingCertificate": "binding",
+    "ManagedIdentityCapabilities": "capabilities",
     "ManagedIdentityClient": "client",
     "MsiV2ClientError": "errors",
     "MsiV2Error": "errors",
     "MsiV2ServiceError": "errors",
     "MtlsBindingStrength": "strength",
+    "TransportError": "errors",
     "authorization_header": "tokens",
     "verify_cnf_binding": "tokens",
 }

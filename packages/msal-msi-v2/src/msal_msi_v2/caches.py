@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from .binding import Binding
+    from .capabilities import ManagedIdentityCapabilities
     from .errors import MsiV2ServiceError
     from .protocol.identity import Identity
     from .protocol.token import TokenResponse
@@ -174,6 +175,7 @@ class Caches:
         self.token_flights: SingleFlight[BoundToken] = SingleFlight()
         self.binding_flights: SingleFlight[Binding] = SingleFlight()
         self.background = Background()
+        self.capabilities: dict[tuple[str, Identity], ManagedIdentityCapabilities] = {}
 
 
 def caches_of(platform: Any) -> Caches:

@@ -11,6 +11,7 @@ from msal.managed_identity import ManagedIdentity
 
 from .acquisition import acquire_token
 from .caches import caches_of
+from .capabilities import ManagedIdentityCapabilities, find_capabilities
 from .clock import SystemClock
 from .discovery import default_platform
 from .errors import MsiV2ClientError, MsiV2Error
@@ -150,6 +151,17 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             exc.correlation_id = exc.correlation_id or guid
             raise
         return _result(bound, resource, cached, correlation_id, self._host.clock.now())
+
+    def get_capabilities(self) -> ManagedIdentityCapabilities:
+        """Find out what this host can do, without acquiring anything.
+
+        The environment is looked at first, then IMDS is probed, and the strongest key is opened
+        or made. The answer is kept for as long as the platform; a failed probe is not.
+
+        Raises:
+            MsiV2ClientError: ``invalid_request``: a setting of the client is wrong.
+        """
+        return find_capabilities(self._host, self._identity)
 
     @cached_property
     def _host(self) -> Host:
