@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msal
 import pytest
-from acquiring import RESOURCE, ClockedPlatform, acquire, make_client
+from acquiring import RESOURCE, ClockedPlatform, Store, acquire, make_client
 
 from msal_msi_v2 import MsiV2Error, MtlsBindingStrength
 from msal_msi_v2.emulator import Delay, IssuedCertificate, MsiV2Emulator, Status
@@ -241,11 +241,55 @@ def test_a_certificate_is_renewed_from_half_its_life_on(
     second = acquire(client)
     assert second["binding_certificate"] is first["binding_certificate"], "nobody waits"
     wait_for_background()
-    assert legs(aging) == [*COLD, "token", "metadata", "issuecredential"]
+    assert sorted(legs(aging)) == sorted([*COLD, "token", "metadata", "issuecredential"])
     acquire(client)
     assert acquire(client)["access_token"] == second["access_token"], "and no token is evicted"
     third = acquire(client, resource="https://other")
     assert third["binding_certificate"] is not first["binding_certificate"]
+
+
+# --- persisted certificates
+
+
+@pytest.fixture
+def stored(platform: ClockedPlatform) -> Store:
+    store = Store()
+    vars(platform)["certificate_store"] = store
+    return store
+
+
+def another_process(platform: ClockedPlatform) -> ClockedPlatform:
+    """Return the same host's platform as a new process sees it: its key and store, no memory."""
+    other = ClockedPlatform()
+    other.key_store = platform.key_store
+    vars(other)["certificate_store"] = vars(platform)["certificate_store"]
+    return other
+
+
+def test_a_new_process_reuses_the_certificate(
+    emulator: MsiV2Emulator, platform: ClockedPlatform, stored: Store
+) -> None:
+    first = acquire(make_client(platform))
+    wait_for_background()
+    assert [*stored.kept] == ["system_assigned_managed_identity#att=0"]
+    emulator.clear_requests()
+    second = acquire(make_client(another_process(platform)))
+    assert legs(emulator) == ["token"]
+    assert second["binding_certificate"].der == first["binding_certificate"].der
+
+
+def test_a_certificate_that_is_of_no_use_is_forgotten_by_the_store_too(
+    emulator: MsiV2Emulator, platform: ClockedPlatform, stored: Store
+) -> None:
+    acquire(make_client(platform))
+    wait_for_background()
+    emulator.revoke_all()
+    emulator.clear_requests()
+    result = acquire(make_client(another_process(platform)))
+    assert legs(emulator) == ["token", *COLD]
+    wait_for_background()
+    ((_, kept),) = stored.kept.items()
+    assert kept.der == result["binding_certificate"].der
 
 
 # --- one flight
@@ -300,7 +344,7 @@ def test_a_forked_child_works_and_shares_no_connection(
     client = make_client(platform)
     acquire(client)
     connections = emulator.connections("token")
-    platform_caches = client._host.caches
+    platform_caches = client.host.caches
     platform_caches.tokens._lock.acquire()  # as if another thread of the parent held it
     child = os.fork()
     if child == 0:
@@ -321,7 +365,7 @@ def test_a_forked_child_works_and_shares_no_connection(
 def test_memory_of_tokens_is_bounded_by_their_life(platform: ClockedPlatform) -> None:
     client = make_client(platform)
     acquire(client)
-    cache = client._host.caches.tokens
+    cache = client.host.caches.tokens
     ((name, token),) = cache._tokens.items()
     for number in range(3000):
         platform.clock.offset += 3600

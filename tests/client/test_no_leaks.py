@@ -91,7 +91,7 @@ def test_reprs(emulator: MsiV2Emulator) -> None:
     result = client.acquire_token_for_client(resource="https://r", **ATTESTED)
     key = platform.key_store.get_key()
     secrets = secrets_of(emulator, key.private_key, result)
-    shown = [client, client._host, platform, key, result["binding_certificate"]]
+    shown = [client, client.host, platform, key, result["binding_certificate"]]
     assert leaked("\n".join(map(repr, shown)), secrets) == []
     assert re.fullmatch(
         r"<BindingCertificate CN=\S+,DC=\S+ x5t#S256=\S{43} KEYGUARD until \S+Z>",

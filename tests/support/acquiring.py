@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msal
 import requests
@@ -10,6 +10,11 @@ from fake_clock import FakeClock
 
 from msal_msi_v2 import ManagedIdentityClient, MsiV2ClientError, MtlsBindingStrength
 from msal_msi_v2.software import SoftwarePlatform
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from msal_msi_v2.platforms import StoredCertificate
 
 RESOURCE = "https://vault.azure.net"
 NO_ATTESTATION = MsiV2ClientError("attestation_not_supported", "This is a test's platform.")
@@ -21,6 +26,24 @@ class ClockedPlatform(SoftwarePlatform):
     def __init__(self) -> None:
         super().__init__(NO_ATTESTATION)
         self.clock = FakeClock()
+
+
+class Store:
+    """A certificate store that holds what it is given."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, StoredCertificate] = {}
+
+    def load(self, alias: str, key: Any, *, expires_after: datetime) -> StoredCertificate | None:
+        del key, expires_after
+        return self.kept.get(alias)
+
+    def save(self, alias: str, certificate: StoredCertificate, key: Any) -> None:
+        del key
+        self.kept[alias] = certificate
+
+    def remove(self, alias: str) -> None:
+        self.kept.pop(alias, None)
 
 
 def make_client(platform: Any, identity: Any = None, **options: Any) -> ManagedIdentityClient:

@@ -133,24 +133,22 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
                 resource=resource, claims_challenge=claims_challenge
             )
             return result
-        guid = str(uuid.uuid4()) if correlation_id is None else correlation_id
+        guid = str(uuid.uuid4())
         try:
-            request = TokenRequest(
-                identity=self._identity,
-                resource=_check_resource(resource),
-                attested=bool(with_attestation_support),
-                floor=_check_strength(min_strength),
-                capabilities=self._capabilities,
-                claims=merge_claims(claims_challenge, self._capabilities),
-                challenged=bool(claims_challenge),
-                force_refresh=bool(force_refresh),
-                correlation_id=guid if correlation_id is None else _check_guid(correlation_id),
+            guid = guid if correlation_id is None else _check_guid(correlation_id)
+            request = self.make_request(
+                resource=resource,
+                claims_challenge=claims_challenge,
+                with_attestation_support=with_attestation_support,
+                min_strength=min_strength,
+                force_refresh=force_refresh,
+                correlation_id=guid,
             )
-            bound, cached = acquire_token(request, self._host)
+            bound, cached = acquire_token(request, self.host)
         except MsiV2Error as exc:
             exc.correlation_id = exc.correlation_id or guid
             raise
-        return _result(bound, resource, cached, correlation_id, self._host.clock.now())
+        return _result(bound, resource, cached, correlation_id, self.host.clock.now())
 
     def get_capabilities(self) -> ManagedIdentityCapabilities:
         """Find out what this host can do, without acquiring anything.
@@ -161,10 +159,38 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         Raises:
             MsiV2ClientError: ``invalid_request``: a setting of the client is wrong.
         """
-        return find_capabilities(self._host, self._identity)
+        return find_capabilities(self.host, self._identity)
+
+    def make_request(
+        self,
+        *,
+        resource: str,
+        claims_challenge: str | None = None,
+        with_attestation_support: bool = False,
+        min_strength: MtlsBindingStrength | None = None,
+        force_refresh: bool = False,
+        correlation_id: str,
+    ) -> TokenRequest:
+        """Return the request that ``acquire_token_for_client`` would carry out, checked.
+
+        Raises:
+            MsiV2ClientError: An argument is wrong.
+        """
+        return TokenRequest(
+            identity=self._identity,
+            resource=_check_resource(resource),
+            attested=bool(with_attestation_support),
+            floor=_check_strength(min_strength),
+            capabilities=self._capabilities,
+            claims=merge_claims(claims_challenge, self._capabilities),
+            challenged=bool(claims_challenge),
+            force_refresh=bool(force_refresh),
+            correlation_id=correlation_id,
+        )
 
     @cached_property
-    def _host(self) -> Host:
+    def host(self) -> Host:
+        """What this client's requests are carried out with."""
         platform = self._given_platform or default_platform()
         clock: Clock = getattr(platform, "clock", None) or SystemClock()
         return Host(

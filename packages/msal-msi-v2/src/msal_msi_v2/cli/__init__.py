@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msal_msi_v2 import __version__
 from msal_msi_v2.errors import MsiV2Error
 
-from . import demo, emulate, token
+from . import demo, doctor, emulate, token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="log each step; twice: log everything"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, token, emulate):
+    for command in (demo, token, doctor, emulate):
         command.add_parser(commands)
     return parser
 

@@ -73,7 +73,6 @@ def acquire_options(options: argparse.Namespace) -> dict[str, Any]:
     """Return the keywords of ``acquire_token_for_client`` that the options describe."""
     strength = options.min_strength
     return {
-        "mtls_proof_of_possession": True,
         "with_attestation_support": options.attested,
         "min_strength": MtlsBindingStrength[strength.upper()] if strength else None,
     }
@@ -82,7 +81,10 @@ def acquire_options(options: argparse.Namespace) -> dict[str, Any]:
 def run(options: argparse.Namespace) -> int:
     """Acquire, and print."""
     result = make_client(options).acquire_token_for_client(
-        resource=options.resource, claims_challenge=options.claims, **acquire_options(options)
+        resource=options.resource,
+        mtls_proof_of_possession=True,
+        claims_challenge=options.claims,
+        **acquire_options(options),
     )
     certificate = result.pop("binding_certificate")
     shown = {

@@ -1,0 +1,91 @@
+"""``msal-msi-v2 doctor``: why this host does, or does not, get a bound token."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import textwrap
+import uuid
+from typing import Any
+
+from msal_msi_v2.diagnosis import Finding, diagnose, is_capable
+from msal_msi_v2.errors import MsiV2Error
+
+from .token import acquire_options, add_client_options, make_client
+
+_DESCRIPTION = """\
+Look at everything that a bound token takes, and say what is there, what is missing, and what to do
+about it. With --resource, acquire one as well.
+
+Run it as the user, and with the options, that your program uses:
+
+  msal-msi-v2 doctor --attested
+  msal-msi-v2 doctor --min-strength software --resource https://vault.azure.net
+"""
+_WIDTH = 100
+_MARKS = {"ok": "ok", "warning": "warn", "problem": "FAIL"}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "doctor",
+        help="find out why this host does not get a token",
+        description=_DESCRIPTION,
+        epilog="Exit codes: 0 nothing stands in the way, 1 something does.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    add_client_options(parser)
+    parser.add_argument("--resource", metavar="URL", help="also acquire a token for it")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Diagnose, and print."""
+    client = make_client(options)
+    request = client.make_request(
+        resource=options.resource or "doctor",
+        correlation_id=str(uuid.uuid4()),
+        **acquire_options(options),
+    )
+    findings = list(diagnose(client.host, request))
+    if options.resource:
+        findings.append(_token(client, options))
+    print(_as_json(findings) if options.json else _as_text(findings))  # noqa: T201 - the output
+    return 0 if is_capable(findings) else 1
+
+
+def _token(client: Any, options: argparse.Namespace) -> Finding:
+    try:
+        result = client.acquire_token_for_client(
+            resource=options.resource,
+            mtls_proof_of_possession=True,
+            **acquire_options(options),
+        )
+    except MsiV2Error as exc:
+        return Finding("token", "problem", str(exc))
+    return Finding("token", "ok", f"{result['expires_in']} s, {result['binding_certificate']!r}")
+
+
+def _as_json(findings: list[Finding]) -> str:
+    listed = [dataclasses.asdict(finding) for finding in findings]
+    return json.dumps({"capable": is_capable(findings), "findings": listed}, indent=2)
+
+
+def _as_text(findings: list[Finding]) -> str:
+    lines = []
+    for finding in findings:
+        head = f"{_MARKS[finding.status]:5} {finding.name:12} "
+        lines.append(_wrap(head, finding.found))
+        if finding.advice:
+            lines.append(_wrap(f"{'':{len(head) - 3}}-> ", finding.advice))
+    verdict = "Nothing stands in the way of a bound token."
+    return "\n".join([*lines, "", verdict if is_capable(findings) else "No bound token here, yet."])
+
+
+def _wrap(head: str, text: str) -> str:
+    return textwrap.fill(
+        text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
