@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from .errors import MsiV2ServiceError, TransportError, TransportFailure
 
-_CERTIFICATE_CODES = range(1000610, 1000615)
-"""The AADSTS codes that say that something is wrong with the binding certificate."""
+_BINDING_CODES = range(1000610, 1000615)
+"""The AADSTS codes that say that the attestation behind the binding certificate is of no use."""
 
 _MOST_RENEWALS = 3
 _TLS_FAILURES = {TransportFailure.HANDSHAKE, TransportFailure.BROKEN}
@@ -23,8 +23,8 @@ def renewals_allowed(error: MsiV2ServiceError) -> int:
     if error.error != "invalid_client":
         return 0
     codes = error.error_codes
-    about_certificate = not codes or any(code in _CERTIFICATE_CODES for code in codes)
-    return _MOST_RENEWALS if about_certificate else 1
+    about_binding = not codes or any(code in _BINDING_CODES for code in codes)
+    return _MOST_RENEWALS if about_binding else 1
 
 
 def backoff(renewals: int, jitter: float) -> float:

@@ -1,0 +1,118 @@
+"""Puts the services of one emulator together."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .access_tokens import AccessTokens
+from .attestation import AttestationService
+from .credentials import CredentialIssuer
+from .imds import Imds, ImdsBackend
+from .jwts import SigningKey
+from .resource import Resource
+from .token_service import TokenService
+from .vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from .authority import IssuingAuthority
+    from .profile import HostProfile
+    from .service import Context, Service
+    from .tls import ServerCertificates
+
+PORTS = ("imds", "attestation", "attestation_plain", "token", "resource", "vault")
+"""What listens, each on a port of its own."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What ``MsiV2Emulator`` was told beyond the host's profile; see there."""
+
+    host: str
+    token_lifetime: float
+    refresh_in: int | None
+    certificate_lifetime: float
+    attestation_lifetime: float
+    require_attestation: bool
+    trusted_keys_only: bool
+    audiences: Collection[str] | None
+    secrets: Mapping[str, str]
+
+    def url(self, name: str, port: int) -> str:
+        """Return the base URL of what listens on a port."""
+        if name in {"imds", "attestation_plain"}:
+            return f"http://{self.host}:{port}"
+        return f"https://{'localhost' if self.host == '127.0.0.1' else self.host}:{port}"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services of an emulator.
+
+    Attributes:
+        by_port: What answers on each port; both attestation ports have the same service.
+        attestation: The attestation service.
+    """
+
+    by_port: Mapping[str, Service]
+    attestation: AttestationService
+
+
+def make_services(
+    context: Context,
+    profile: HostProfile,
+    options: Options,
+    authority: IssuingAuthority,
+    urls: Mapping[str, str],
+) -> Services:
+    """Return the services.
+
+    Args:
+        context: What they share.
+        profile: The host.
+        options: Lifetimes and rules.
+        authority: Issues binding certificates.
+        urls: The base URL of each port.
+    """
+    issuer = f"https://sts.windows.net/{profile.tenant_id}/"
+    tokens = AccessTokens(SigningKey(issuer), profile, authority, options.token_lifetime)
+    attestation = AttestationService(
+        context,
+        SigningKey(urls["attestation"]),
+        lifetime=options.attestation_lifetime,
+        trusted_keys_only=options.trusted_keys_only,
+    )
+    backend = ImdsBackend(
+        profile=profile,
+        credentials=CredentialIssuer(authority, context.clock, options.certificate_lifetime),
+        tokens=tokens,
+        attestation=attestation,
+        token_endpoint=urls["token"],
+        require_attestation=options.require_attestation,
+    )
+    by_port = {
+        "imds": Imds(context, backend),
+        "attestation": attestation,
+        "attestation_plain": attestation,
+        "token": TokenService(context, tokens, options.refresh_in),
+        "resource": Resource(context, tokens, options.audiences),
+        "vault": Vault(context, tokens, url=urls["vault"], secrets=options.secrets),
+    }
+    return Services(by_port, attestation)
+
+
+def make_tls(
+    certificates: ServerCertificates, authority: IssuingAuthority
+) -> dict[str, ssl.SSLContext]:
+    """Return the TLS settings of each port that speaks TLS."""
+    mutual = certificates.context(client_ca=authority.pem, verify=ssl.CERT_REQUIRED)
+    optional = certificates.context(client_ca=authority.pem, verify=ssl.CERT_OPTIONAL)
+    return {
+        "attestation": certificates.context(),
+        "token": mutual,
+        "resource": mutual,
+        "vault": optional,
+    }

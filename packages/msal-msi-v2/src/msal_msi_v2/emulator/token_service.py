@@ -1,0 +1,205 @@
+"""The token service, which asks for a client certificate in the TLS handshake."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from .authority import CertificateState
+from .entra import entra_error
+from .exchange import Exchange, Refused, json_response
+from .faults import OpaqueToken, WrongCnf
+from .guids import is_guid, new_guid
+from .jwts import x5t_s256
+from .service import Context, Route, Service
+
+if TYPE_CHECKING:
+    from werkzeug import Response
+
+    from .access_tokens import AccessTokens
+    from .profile import Identity
+
+_REQUIRED = {"grant_type", "client_id", "scope", "token_type"}
+_SCOPE_SUFFIX = "/.default"
+_TOKEN_TYPE = "mtls_pop"  # noqa: S105 - the name of a kind of token
+# AADSTS codes. 1000612 is among those after which a client asks IMDS for a new certificate.
+_MALFORMED, _MISSING_FIELD, _ONLY_POST, _UNKNOWN_TENANT = 9000410, 900144, 900561, 90002
+_UNSUPPORTED_GRANT, _BAD_SCOPE, _UNKNOWN_CLIENT, _BAD_CLAIMS = 70003, 70011, 700016, 50099
+_CERTIFICATE_CODES = {
+    CertificateState.EXPIRED: 700027,
+    CertificateState.NOT_YET_VALID: 700027,
+    CertificateState.REVOKED: 1000612,
+}
+
+
+class TokenService(Service):
+    """Entra's mutual-TLS token endpoint for the tenant of one host."""
+
+    name = "token"
+
+    def __init__(self, context: Context, tokens: AccessTokens, refresh_in: int | None) -> None:
+        """Set up the service.
+
+        Args:
+            context: What the services share.
+            tokens: Issues the tokens.
+            refresh_in: The member ``refresh_in`` of answers, in seconds; ``None``: none.
+        """
+        super().__init__(context, [Route("/<tenant>/oauth2/v2.0/token", "token", self._token)])
+        self._tokens = tokens
+        self._refresh_in = refresh_in
+
+    def bad_request(self, reason: str, code: int = _MALFORMED) -> Refused:
+        """Return the refusal of a malformed request."""
+        return Refused(400, "invalid_request", reason, codes=[code])
+
+    def refusal(self, exchange: Exchange, refused: Refused) -> Response:
+        """Return Entra's error members."""
+        content = entra_error(
+            refused.error,
+            refused.reason,
+            codes=refused.codes,
+            correlation_id=exchange.request.headers.get("client-request-id"),
+            now=exchange.now,
+        )
+        return json_response(content, refused.status)
+
+    def dress(self, exchange: Exchange, response: Response) -> Response:
+        """Add a request id, and the client's own where it wants it back."""
+        headers = exchange.request.headers
+        response.headers["x-ms-request-id"] = new_guid()
+        response.headers["Cache-Control"] = "no-store, no-cache"
+        if headers.get("return-client-request-id") == "true" and "client-request-id" in headers:
+            response.headers["client-request-id"] = headers["client-request-id"]
+        return super().dress(exchange, response)
+
+    def _token(self, exchange: Exchange, tenant: str) -> Response:
+        if exchange.request.method != "POST":
+            raise self.bad_request("The endpoint only accepts POST requests.", _ONLY_POST)
+        if tenant != self._tokens.profile.tenant_id:
+            raise self.bad_request(f"Tenant '{tenant}' not found.", _UNKNOWN_TENANT)
+        if not is_guid(exchange.request.headers.get("client-request-id")):
+            raise self.bad_request("The header client-request-id must be a GUID.")
+        certificate = self._certificate(exchange)
+        form = self._form(exchange)
+        identity = self._identity(certificate, form["client_id"])
+        resource = self._resource(form["scope"])
+        claims = self._claims(form)
+        return self._answer_token(exchange, identity, resource, claims)
+
+    def _certificate(self, exchange: Exchange) -> x509.Certificate:
+        """Return the certificate, which TLS has found to be issued by the right CA."""
+        certificate = x509.load_der_x509_certificate(_presented(exchange))
+        state = self._tokens.authority.state(certificate, exchange.now)
+        if state is not CertificateState.VALID:
+            raise Refused(
+                401,
+                "invalid_client",
+                f"The client certificate {state.value}.",
+                codes=[_CERTIFICATE_CODES[state]],
+            )
+        return certificate
+
+    def _form(self, exchange: Exchange) -> dict[str, str]:
+        if exchange.request.mimetype != "application/x-www-form-urlencoded":
+            raise self.bad_request("The content type must be application/x-www-form-urlencoded.")
+        try:
+            text = exchange.request.get_data().decode("utf-8")
+            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
+        except ValueError as exc:
+            raise self.bad_request("The body is not a form.") from exc
+        form = dict(pairs)
+        if len(form) != len(pairs) or not form.keys() <= {*_REQUIRED, "claims"}:
+            raise self.bad_request("The form repeats a field, or has one that is not known.")
+        for name in sorted(_REQUIRED):
+            if not form.get(name):
+                raise self.bad_request(
+                    f"The request body must contain the parameter '{name}'.", _MISSING_FIELD
+                )
+        if form["grant_type"] != "client_credentials":
+            raise Refused(
+                400,
+                "unsupported_grant_type",
+                "The grant must be client_credentials.",
+                codes=[_UNSUPPORTED_GRANT],
+            )
+        if form["token_type"] != _TOKEN_TYPE:
+            raise self.bad_request(f"token_type must be {_TOKEN_TYPE}.")
+        return form
+
+    def _identity(self, certificate: x509.Certificate, client_id: str) -> Identity:
+        """Return the identity, if the certificate was issued to it."""
+        profile = self._tokens.profile
+        subject = [(part.oid, part.value) for part in certificate.subject]
+        expected = [(NameOID.DOMAIN_COMPONENT, profile.tenant_id), (NameOID.COMMON_NAME, client_id)]
+        identity = profile.find_identity({"client_id": client_id})
+        if subject != expected or identity is None:
+            raise Refused(
+                401,
+                "invalid_client",
+                "The certificate was issued to another client or tenant.",
+                codes=[_UNKNOWN_CLIENT],
+            )
+        return identity
+
+    def _resource(self, scope: str) -> str:
+        resource = scope.removesuffix(_SCOPE_SUFFIX)
+        if resource == scope or resource.endswith("/") or not resource or " " in scope:
+            raise Refused(
+                400,
+                "invalid_scope",
+                "The scope must be one resource, without a trailing slash, and /.default.",
+                codes=[_BAD_SCOPE],
+            )
+        return resource
+
+    def _claims(self, form: dict[str, str]) -> dict[str, Any]:
+        if "claims" not in form:
+            return {}
+        try:
+            claims = json.loads(form["claims"])
+        except ValueError:
+            claims = None
+        if not isinstance(claims, dict):
+            raise self.bad_request("claims must be a JSON object.", _BAD_CLAIMS)
+        return claims
+
+    def _answer_token(
+        self, exchange: Exchange, identity: Identity, resource: str, claims: dict[str, Any]
+    ) -> Response:
+        presented = _presented(exchange)
+        wrong = isinstance(exchange.fault, WrongCnf)
+        token = self._tokens.issue(
+            identity,
+            resource,
+            now=exchange.now,
+            binding=x5t_s256(b"another certificate" if wrong else presented),
+            capabilities=_capabilities(claims),
+        )
+        if isinstance(exchange.fault, OpaqueToken):
+            token = secrets.token_urlsafe(600)
+        answer: dict[str, Any] = {
+            "token_type": _TOKEN_TYPE,
+            "expires_in": int(self._tokens.lifetime),
+            "ext_expires_in": int(self._tokens.lifetime),
+            "access_token": token,
+        }
+        if self._refresh_in is not None:
+            answer["refresh_in"] = self._refresh_in
+        return json_response(answer)
+
+
+def _presented(exchange: Exchange) -> bytes:
+    return cast("bytes", exchange.client_certificate)  # TLS lets nobody in without one
+
+
+def _capabilities(claims: dict[str, Any]) -> object:
+    """Return what the client asked to be put in ``xms_cc``, if it did."""
+    access_token = claims.get("access_token")
+    asked = access_token.get("xms_cc") if isinstance(access_token, dict) else None
+    return asked.get("values") if isinstance(asked, dict) else None
