@@ -202,7 +202,7 @@ def test_errors_survive_pickling() -> None:
         ("see eyJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJ4In0.c2ln now", "see <redacted> now"),
         ("csr " + "A" * 100 + "==", "csr <redacted>"),
         ("https://login.microsoftonline.com/x", "https://login.microsoftonline.com/x"),
-        ("x " * 600, "x " * 250 + "…"),
+        ("x " * 600, "x " * 250 + "..."),
     ],
 )
 def test_quotes_are_clean(text: str, shown: str) -> None:

@@ -33,7 +33,7 @@ def quote(text: str) -> str:
     is cut out; the text is put on one line and shortened.
     """
     printable = " ".join(_SECRETS.sub("<redacted>", text).split())
-    return printable if len(printable) <= _LONGEST_QUOTE else printable[:_LONGEST_QUOTE] + "…"
+    return printable if len(printable) <= _LONGEST_QUOTE else printable[:_LONGEST_QUOTE] + "..."
 
 
 class MsiV2Error(ManagedIdentityError):  # type: ignore[misc]  # msal is untyped
