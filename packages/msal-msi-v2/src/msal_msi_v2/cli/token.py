@@ -20,7 +20,7 @@ The token itself is left out unless you pass --show-token.
 examples:
   msal-msi-v2 token --resource https://vault.azure.net --attested
   msal-msi-v2 token --resource https://vault.azure.net --min-strength software
-  msal-msi-v2 -v token --resource https://vault.azure.net --client-id 00000000-0000-0000-0000-000000000000
+  msal-msi-v2 -v token --resource https://vault.azure.net --client-id GUID
 """
 
 
