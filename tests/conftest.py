@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -27,6 +27,7 @@ def _blank_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         upper = name.upper()
         if upper.startswith(_TELLING) or upper.endswith("_PROXY"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("MSAL_MI_DISABLE_PERSISTENT_CERT_CACHE", "1")
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
 
 
@@ -55,3 +56,11 @@ def emulator(
     shared_emulator.clear_requests()
     yield shared_emulator
     shared_emulator.faults.clear()
+
+
+@pytest.fixture(scope="session")
+def windows_emulator() -> Any:
+    """The emulated host that Windows trusts: under Wine, the one on the Linux side."""
+    from remote import RemoteEmulator  # noqa: PLC0415 - on the path under Wine only
+
+    return RemoteEmulator.connect()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -121,16 +122,17 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)
 
 
-@pytest.mark.usefixtures("emulator")
+@pytest.mark.usefixtures("own_host")
 def test_on_the_command_line() -> None:
     done = run("--min-strength", "software", "--resource", RESOURCE)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.rstrip().endswith("Nothing stands in the way of a bound token.")
     assert "\nok    token " in done.stdout
-    assert "eyJ" not in done.stdout
+    assert not re.search(r"eyJ[\w-]+\.", done.stdout)
 
 
-@pytest.mark.usefixtures("emulator")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows may have what is missing here")
+@pytest.mark.usefixtures("own_host")
 def test_as_json() -> None:
     done = run("--json", "--attested")
     assert done.returncode == 1

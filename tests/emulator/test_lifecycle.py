@@ -283,3 +283,12 @@ print(session.get(emulator.imds_url).status_code)
         check=True,
     )
     assert result.stdout.strip() == "404"
+
+
+def test_connections_end_with_their_answer_where_asked(emulator: MsiV2Emulator) -> None:
+    emulator.keep_alive = False
+    before = emulator.connections("imds")
+    with requests.Session() as session:
+        answers = [session.get(emulator.imds_url, timeout=5) for _ in range(3)]
+    assert {answer.headers.get("Connection") for answer in answers} == {"close"}
+    assert emulator.connections("imds") - before == 3

@@ -55,10 +55,12 @@ class Services:
     Attributes:
         by_port: What answers on each port; both attestation ports have the same service.
         attestation: The attestation service.
+        token: The token service.
     """
 
     by_port: Mapping[str, Service]
     attestation: AttestationService
+    token: TokenService
 
 
 def make_services(
@@ -93,15 +95,16 @@ def make_services(
         token_endpoint=urls["token"],
         require_attestation=options.require_attestation,
     )
+    token = TokenService(context, tokens, options.refresh_in)
     by_port = {
         "imds": Imds(context, backend),
         "attestation": attestation,
         "attestation_plain": attestation,
-        "token": TokenService(context, tokens, options.refresh_in),
+        "token": token,
         "resource": Resource(context, tokens, options.audiences),
         "vault": Vault(context, tokens, url=urls["vault"], secrets=options.secrets),
     }
-    return Services(by_port, attestation)
+    return Services(by_port, attestation, token)
 
 
 def make_tls(

@@ -234,6 +234,31 @@ class MsiV2Emulator:
     def clock_offset(self, seconds: float) -> None:
         self._context.clock.offset = seconds
 
+    @property
+    def keep_alive(self) -> bool:
+        """Whether connections outlive an answer; settable at any time.
+
+        Some TLS stacks pool connections without regard for the client certificate: a test about
+        which certificate is presented turns this off.
+        """
+        return not self._context.closing.is_set()
+
+    @keep_alive.setter
+    def keep_alive(self, keep: bool) -> None:
+        if keep:
+            self._context.closing.clear()
+        else:
+            self._context.closing.set()
+
+    @property
+    def refresh_in(self) -> int | None:
+        """The token answers' ``refresh_in``, in seconds; settable at any time."""
+        return self._need_start().token.refresh_in
+
+    @refresh_in.setter
+    def refresh_in(self, seconds: int | None) -> None:
+        self._need_start().token.refresh_in = seconds
+
     def revoke(self, certificate: bytes | int) -> None:
         """Revoke a binding certificate, DER bytes or serial number, from the next request on."""
         self._authority.revoke(certificate)

@@ -100,6 +100,8 @@ class Handler(WSGIRequestHandler):
 
     def _send(self, response: Response, body_bytes: int | None = None) -> None:
         """Write status, headers and (the first bytes of) the body in one piece."""
+        if self.server.closes_connections:
+            self.close_connection = True
         status = response.status_code
         lines = [f"HTTP/1.1 {status} {reason_phrase(status)}", f"Date: {self.date_time_string()}"]
         lines += [f"{name}: {value}" for name, value in response.headers.items()]
@@ -163,6 +165,11 @@ class Server(ThreadedWSGIServer):
         )
         self._workers.add(worker)
         worker.start()
+
+    @property
+    def closes_connections(self) -> bool:
+        """Whether a connection ends with its first answer."""
+        return self._context.closing.is_set()
 
     def join(self, until: float) -> None:
         """Wait for the threads of all connections, until a moment of the monotonic clock."""

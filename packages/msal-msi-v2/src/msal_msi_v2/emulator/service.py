@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import logging
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from .recording import RecordedRequest, Recorder
 from .server import CONNECTION, ConnectionDropped, reason_phrase
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -40,6 +40,7 @@ class Context:
     clock: Clock = field(default_factory=Clock)
     recorder: Recorder = field(default_factory=Recorder)
     faults: Faults = field(default_factory=Faults)
+    closing: threading.Event = field(default_factory=threading.Event)  # after each answer
 
 
 @dataclass(frozen=True)

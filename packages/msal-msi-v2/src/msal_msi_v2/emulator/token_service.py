@@ -52,7 +52,7 @@ class TokenService(Service):
         """
         super().__init__(context, [Route("/<tenant>/oauth2/v2.0/token", "token", self._token)])
         self._tokens = tokens
-        self._refresh_in = refresh_in
+        self.refresh_in = refresh_in
 
     def bad_request(self, reason: str, code: int = _MALFORMED) -> Refused:
         """Return the refusal of a malformed request."""
@@ -189,8 +189,8 @@ class TokenService(Service):
             "ext_expires_in": int(self._tokens.lifetime),
             "access_token": token,
         }
-        if self._refresh_in is not None:
-            answer["refresh_in"] = self._refresh_in
+        if self.refresh_in is not None:
+            answer["refresh_in"] = self.refresh_in
         return json_response(answer)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
-from acquiring import ClockedPlatform, acquire, make_client
+from acquiring import acquire, make_client
 from requests.adapters import HTTPAdapter, Retry
 
 from msal_msi_v2 import ManagedIdentityClient, MsiV2Error
@@ -21,12 +21,7 @@ RENEWED = ["metadata", "issuecredential", "token"]
 
 
 @pytest.fixture
-def platform() -> ClockedPlatform:
-    return ClockedPlatform()
-
-
-@pytest.fixture
-def client(emulator: MsiV2Emulator, platform: ClockedPlatform) -> ManagedIdentityClient:
+def client(emulator: MsiV2Emulator, platform: Any) -> ManagedIdentityClient:
     del emulator  # its environment is what counts, and is read here
     return make_client(platform)
 
@@ -48,7 +43,7 @@ def failure(client: ManagedIdentityClient, **options: Any) -> MsiV2Error:
 @pytest.mark.parametrize("status", [404, 408, 429, 500, 503, 599])
 def test_imds_is_retried_three_times(
     emulator: MsiV2Emulator,
-    platform: ClockedPlatform,
+    platform: Any,
     client: ManagedIdentityClient,
     leg: str,
     status: int,
@@ -63,7 +58,7 @@ def test_imds_is_retried_three_times(
 
 @pytest.mark.parametrize("leg", ["metadata", "issuecredential"])
 def test_and_then_no_more(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient, leg: str
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient, leg: str
 ) -> None:
     emulator.faults.add(leg, Status(503), times=None)
     assert failure(client).status_code == 503
@@ -72,7 +67,7 @@ def test_and_then_no_more(
 
 
 def test_410_waits_ten_seconds_seven_times(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient
 ) -> None:
     emulator.faults.add("metadata", Status(410), times=7)
     assert acquire(client)["access_token"]
@@ -80,7 +75,7 @@ def test_410_waits_ten_seconds_seven_times(
 
 
 def test_each_request_has_its_own_count(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient
 ) -> None:
     emulator.faults.add("metadata", Status(500), times=3)
     emulator.faults.add("issuecredential", Status(500), times=3)
@@ -90,31 +85,27 @@ def test_each_request_has_its_own_count(
 
 @pytest.mark.parametrize("status", [400, 401, 403])
 def test_refusals_of_imds_are_final(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient, status: int
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient, status: int
 ) -> None:
     emulator.faults.add("metadata", Status(status))
     assert failure(client).status_code == status
     assert (legs(emulator), platform.clock.sleeps) == (["metadata"], [])
 
 
-def test_a_timeout_of_imds_is_retried(emulator: MsiV2Emulator, platform: ClockedPlatform) -> None:
+def test_a_timeout_of_imds_is_retried(emulator: MsiV2Emulator, platform: Any) -> None:
     emulator.faults.add("metadata", Delay(2), times=2)
     client = make_client(platform, timeout=(1, 0.2))
     assert acquire(client)["access_token"]
     assert platform.clock.sleeps == [1, 2]
 
 
-def test_no_connection_to_imds_is_final(
-    platform: ClockedPlatform, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_connection_to_imds_is_final(platform: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")
     assert failure(make_client(platform)).error == "managed_identity_unreachable_network"
     assert platform.clock.sleeps == []
 
 
-def test_an_http_client_that_retries_is_left_alone(
-    emulator: MsiV2Emulator, platform: ClockedPlatform
-) -> None:
+def test_an_http_client_that_retries_is_left_alone(emulator: MsiV2Emulator, platform: Any) -> None:
     client = make_client(platform)
     retries = Retry(total=2, status_forcelist=[503], allowed_methods=None, raise_on_status=False)
     client._given_http_client.mount("http://", HTTPAdapter(max_retries=retries))
@@ -124,12 +115,12 @@ def test_an_http_client_that_retries_is_left_alone(
 
 
 def test_an_interrupt_leaves_at_once(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient
 ) -> None:
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    platform.clock.sleep = interrupt  # type: ignore[method-assign, assignment]  # what Ctrl-C does to a wait
+    platform.clock.sleep = interrupt  # what Ctrl-C does to a wait
     emulator.faults.add("metadata", Status(503))
     with pytest.raises(KeyboardInterrupt):
         acquire(client)
@@ -142,7 +133,7 @@ def test_an_interrupt_leaves_at_once(
 
 @pytest.mark.parametrize("status", [500, 503, 599])
 def test_the_token_endpoint_is_retried_once(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient, status: int
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient, status: int
 ) -> None:
     emulator.faults.add("token", Status(status))
     assert acquire(client)["access_token"]
@@ -154,16 +145,14 @@ def test_the_token_endpoint_is_retried_once(
 
 @pytest.mark.parametrize("fault", [Status(429), Status(503, {"Retry-After": "5"}), Status(400)])
 def test_what_is_not_retried(
-    emulator: MsiV2Emulator, platform: ClockedPlatform, client: ManagedIdentityClient, fault: Any
+    emulator: MsiV2Emulator, platform: Any, client: ManagedIdentityClient, fault: Any
 ) -> None:
     emulator.faults.add("token", fault)
     failure(client)
     assert (legs(emulator), platform.clock.sleeps) == (COLD, [])
 
 
-def test_a_timeout_of_the_token_endpoint_is_retried(
-    emulator: MsiV2Emulator, platform: ClockedPlatform
-) -> None:
+def test_a_timeout_of_the_token_endpoint_is_retried(emulator: MsiV2Emulator, platform: Any) -> None:
     emulator.faults.add("token", Delay(2))
     assert acquire(make_client(platform, timeout=(2, 0.3)))["access_token"]
     assert platform.clock.sleeps == [1]
@@ -181,7 +170,7 @@ def test_a_timeout_of_the_token_endpoint_is_retried(
 )
 def test_a_refusal_stands_for_a_while(
     emulator: MsiV2Emulator,
-    platform: ClockedPlatform,
+    platform: Any,
     client: ManagedIdentityClient,
     fault: Status,
     tries: int,
@@ -213,7 +202,7 @@ def certificates(emulator: MsiV2Emulator) -> list[str]:
 @pytest.mark.parametrize("codes", [(7000215,), (1000610,), (1000614,), ()])
 def test_invalid_client_is_recovered_with_a_new_certificate(
     emulator: MsiV2Emulator,
-    platform: ClockedPlatform,
+    platform: Any,
     client: ManagedIdentityClient,
     codes: tuple[int, ...],
 ) -> None:
@@ -233,7 +222,7 @@ def test_invalid_client_is_recovered_with_a_new_certificate(
 )
 def test_recovery_is_bounded(
     emulator: MsiV2Emulator,
-    platform: ClockedPlatform,
+    platform: Any,
     client: ManagedIdentityClient,
     codes: tuple[int, ...],
     renewals: int,
@@ -293,10 +282,13 @@ def test_a_broken_connection_is_recovered_once(
 
 def test_a_server_that_we_refuse_is_never_remediated(
     emulator: MsiV2Emulator,
-    platform: ClockedPlatform,
+    platform: Any,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    stack: str,
 ) -> None:
+    if stack == "windows":
+        pytest.skip("Windows trusts what its store says")
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     error = failure(make_client(platform))
@@ -305,8 +297,10 @@ def test_a_server_that_we_refuse_is_never_remediated(
     assert legs(emulator) == ["metadata", "issuecredential"]
 
 
-def test_a_refused_attestation_token_is_not_sent_again(emulator: MsiV2Emulator) -> None:
-    client = make_client(emulator.keyguard_platform())
+def test_a_refused_attestation_token_is_not_sent_again(
+    emulator: MsiV2Emulator, attested_platform: Any
+) -> None:
+    client = make_client(attested_platform)
     emulator.faults.add("token", OAuthError("invalid_client", (1000610,)))
     acquire(client, with_attestation_support=True, min_strength=None)
     sent = [request.body for request in emulator.requests_to("issuecredential")]
