@@ -121,6 +121,33 @@ class Plain:
         )
 
 
+def test_a_session_that_raises_for_status_does_no_harm() -> None:
+    def raise_for_status(response: requests.Response, **_: Any) -> None:
+        response.raise_for_status()
+
+    session = requests.Session()
+    session.hooks["response"].append(raise_for_status)
+    with recording_server(Answer(404, b"{}", {"Server": "IMDS"})) as server:
+        assert send(server.url, session).status == 404
+
+
+@pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError, OSError])
+def test_errors_of_other_clients_are_ours_too(error: type[OSError]) -> None:
+    class Failing:
+        def get(self, *_: Any, **__: Any) -> Any:
+            raise error
+
+    with pytest.raises(TransportError) as caught:
+        send("http://127.0.0.1:9", Failing())
+    assert caught.value.__cause__.__class__ is error
+
+
+def test_connections_are_not_kept_for_forked_children_to_share() -> None:
+    with recording_server() as server:
+        send(server.url)
+        assert server.asked[0].headers["connection"] == "close"
+
+
 def test_a_plain_client_will_do() -> None:
     with recording_server(Answer(200, b'{"a": 1}')) as server:
         client = Plain()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import textwrap
 import traceback
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,10 +14,12 @@ import msal
 import pytest
 import requests
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from werkzeug import Response
 
 from msal_msi_v2 import ManagedIdentityClient, MsiV2Error, tokens
 from msal_msi_v2.emulator import (
     Body,
+    Fault,
     IssuedCertificate,
     MsiV2Emulator,
     OAuthError,
@@ -99,14 +102,18 @@ def test_reprs(emulator: MsiV2Emulator) -> None:
     )
 
 
-def echo(request_leg: str, emulator: MsiV2Emulator) -> Any:
-    """Return what makes an error answer out of what was asked, as careless services do."""
+class Echo(Fault):
+    """Refuses with what it was sent in the text, as careless services do, perhaps wrapped."""
 
-    def content(_: bytes) -> bytes:
-        body = emulator.requests_to(request_leg)[-1].body.decode()
-        return json.dumps({"error": "bad", "error_description": f"cannot use {body}"}).encode()
+    def __init__(self, width: int, escape: bool = False) -> None:
+        self._width = width
+        self._escape = escape
 
-    return content
+    def apply(self, exchange: Any, answer: Any) -> Response:
+        del answer
+        sent = "\n".join(textwrap.wrap(exchange.request.get_data(as_text=True), self._width))
+        text = json.dumps({"error": "bad", "error_description": f"cannot use {sent}"})
+        return Response(text.replace("/", "\\/") if self._escape else text, 400)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,9 @@ def echo(request_leg: str, emulator: MsiV2Emulator) -> Any:
         ("token", Body(lambda body: b"[" + body + b"]")),
         ("token", OAuthError("invalid_client", (7000215,))),
         ("token", WrongCnf()),
-        ("issuecredential", "echo"),
+        ("issuecredential", Echo(10_000)),
+        ("issuecredential", Echo(64)),
+        ("issuecredential", Echo(76, escape=True)),
     ],
 )
 def test_exceptions(
@@ -130,8 +139,6 @@ def test_exceptions(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     answered: list[bytes] = []
-    if fault == "echo":
-        fault = Body(echo(leg, emulator), {"Content-Type": "application/json"})
     if isinstance(fault, Body) and callable(fault.content):
         original = fault.content
 

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from recording_server import Answer, recording_server
 
 from msal_msi_v2 import ManagedIdentityClient, MsiV2ClientError, MtlsBindingStrength
+from msal_msi_v2.emulator import Delay, Drop
 from msal_msi_v2.errors import MsiV2Error, TransportError, TransportFailure
 from msal_msi_v2.http.openssl import OpenSslTransport
 from msal_msi_v2.platforms import Timeout
@@ -89,7 +90,7 @@ def test_no_file_is_left_when_loading_fails(
         raise ssl.SSLError(1, "no")
 
     monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", fail)
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(MsiV2ClientError, match="TMPDIR"):
         OpenSslTransport().request(
             "GET", "https://localhost:1/", certificate=certificate, timeout=TIMEOUT
         )
@@ -148,6 +149,40 @@ def test_nothing_is_added_to_the_request(
     (request,) = emulator.requests_to("resource")
     assert set(request.headers) == {"host", "content-length", "x-a"}
     assert request.body == b"body"
+
+
+def test_a_line_break_in_a_header_is_refused_without_quoting_it(
+    emulator: MsiV2Emulator, certificate: BindingCertificate
+) -> None:
+    with pytest.raises(MsiV2ClientError, match="line break") as caught:
+        OpenSslTransport(emulator.ca_bundle).request(
+            "GET",
+            emulator.resource_url,
+            certificate=certificate,
+            headers=[("Authorization", "mtls_pop secret\r\nX: y")],
+            timeout=TIMEOUT,
+        )
+    assert "secret" not in str(caught.value)
+    assert emulator.requests == []
+
+
+def test_what_the_caller_is_handling_has_no_say(
+    emulator: MsiV2Emulator, certificate: BindingCertificate
+) -> None:
+    emulator.faults.add("resource", Delay(5))
+    transport = OpenSslTransport(emulator.ca_bundle)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="another's trouble")
+    except ssl.SSLError:
+        with pytest.raises(TransportError) as caught:
+            transport.request(
+                "GET",
+                emulator.resource_url,
+                certificate=certificate,
+                timeout=Timeout(connect=5, read=0.2),
+            )
+    assert caught.value.failure is TransportFailure.READ_TIMEOUT
+    transport.close()
 
 
 # --- whom it trusts
@@ -305,8 +340,6 @@ def test_a_certificate_that_the_server_does_not_know(
 
 
 def test_drops_and_delays(emulator: MsiV2Emulator, certificate: BindingCertificate) -> None:
-    from msal_msi_v2.emulator import Delay, Drop  # noqa: PLC0415 - beside their only use
-
     emulator.faults.add("resource", Drop())
     emulator.faults.add("resource", Delay(5))
     transport = OpenSslTransport(emulator.ca_bundle)
@@ -319,8 +352,6 @@ def test_drops_and_delays(emulator: MsiV2Emulator, certificate: BindingCertifica
 
 
 def test_a_body_that_ends_early(emulator: MsiV2Emulator, certificate: BindingCertificate) -> None:
-    from msal_msi_v2.emulator import Drop  # noqa: PLC0415 - beside its only use
-
     emulator.faults.add("resource", Drop(after_bytes=1))
     transport = OpenSslTransport(emulator.ca_bundle)
     response = transport.request(

@@ -62,6 +62,7 @@ def test_retry_after_is_ignored_by_imds_and_heeded_by_the_token_leg() -> None:
         (429, "5", 5),
         (503, "99999", 3600),
         (503, "-5", 0),
+        (503, "9" * 400, 60),
         (429, "nonsense", 60),
         (429, "Mon, 01 Jun 2026 12:00:30 GMT", 30),
         (429, "Mon, 01 Jun 2026 12:00:30", 60),

@@ -87,7 +87,7 @@ def test_lifetimes_may_be_numbers_or_strings(value: Any, seconds: int) -> None:
     assert (read.expires_in, read.refresh_in) == (seconds, seconds)
 
 
-@pytest.mark.parametrize("value", [0, -1, "0", "", "soon", None, True, [], "9" * 5000, 1e999])
+@pytest.mark.parametrize("value", [0, -1, "0", "", "soon", None, True, [], "9" * 5000, 1e999, " "])
 def test_a_token_without_a_lifetime_is_refused(value: Any) -> None:
     with pytest.raises(MsiV2ServiceError) as caught:
         parse({**VALID, "expires_in": value})
@@ -97,6 +97,12 @@ def test_a_token_without_a_lifetime_is_refused(value: Any) -> None:
 @pytest.mark.parametrize("value", [0, -1, "soon", None, True])
 def test_a_refresh_time_that_makes_no_sense_is_left_out(value: Any) -> None:
     assert parse({**VALID, "refresh_in": value}).refresh_in is None
+
+
+@pytest.mark.parametrize("access_token", ["a\r\nX-Injected: 1", "a b", "\x7f"])
+def test_a_token_that_would_break_a_header_is_refused(access_token: str) -> None:
+    with pytest.raises(MsiV2ServiceError, match="characters"):
+        parse({**VALID, "access_token": access_token})
 
 
 @pytest.mark.parametrize(

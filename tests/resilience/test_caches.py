@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -329,6 +330,29 @@ def test_threads_share_a_failure_too(emulator: MsiV2Emulator, platform: Any) -> 
     assert len(legs(emulator)) == 2
 
 
+def test_nobody_gets_what_only_another_one_would_accept(
+    emulator: MsiV2Emulator, platform: Any, stack: str
+) -> None:
+    if stack == "windows":
+        pytest.skip("a KeyGuard key meets every floor")
+    emulator.faults.add("token", Delay(0.5))
+    floors: list[Any] = [MtlsBindingStrength.SOFTWARE, None, MtlsBindingStrength.KEYGUARD]
+    outcomes: dict[Any, Any] = {}
+
+    def work(floor: Any) -> None:
+        try:
+            outcomes[floor] = acquire(make_client(platform), min_strength=floor)["token_type"]
+        except MsiV2Error as exc:
+            outcomes[floor] = exc.error
+
+    run_all([threading.Thread(target=work, args=(floor,)) for floor in floors])
+    assert outcomes == {
+        MtlsBindingStrength.SOFTWARE: "mtls_pop",
+        None: "mtls_pop_requires_keyguard",
+        MtlsBindingStrength.KEYGUARD: "min_strength_not_met",
+    }
+
+
 def run_all(threads: list[threading.Thread]) -> None:
     for thread in threads:
         thread.start()
@@ -336,11 +360,12 @@ def run_all(threads: list[threading.Thread]) -> None:
         thread.join(60)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_works_and_shares_no_connection(
     emulator: MsiV2Emulator, platform: Any
 ) -> None:
+    if sys.platform == "win32":
+        pytest.skip("Windows has no fork()")
     client = make_client(platform)
     acquire(client)
     connections = emulator.connections("token")

@@ -321,6 +321,27 @@ def test_a_claims_challenge_gets_a_new_certificate_first(
     assert acquire(client)["access_token"] == second["access_token"]
 
 
+def test_a_challenge_on_a_cold_client_takes_one_certificate(
+    emulator: MsiV2Emulator, client: ManagedIdentityClient
+) -> None:
+    acquire(client, claims_challenge='{"access_token":{}}')
+    assert legs(emulator) == COLD
+    assert certificates(emulator) == ["true"]
+
+
+def test_a_throttled_client_leaves_everybody_alone(
+    emulator: MsiV2Emulator, client: ManagedIdentityClient
+) -> None:
+    emulator.faults.add("token", OAuthError("invalid_client", (1000610,), status=429))
+    assert failure(client).status_code == 429
+    assert legs(emulator) == COLD, "no certificate mends a 429"
+    emulator.clear_requests()
+    for _ in range(3):
+        error = failure(client, claims_challenge='{"access_token":{}}')
+        assert (error.error, error.status_code) == ("invalid_client", 429)
+    assert legs(emulator) == []
+
+
 def test_a_failing_renewal_is_the_callers_error(
     emulator: MsiV2Emulator, client: ManagedIdentityClient
 ) -> None:

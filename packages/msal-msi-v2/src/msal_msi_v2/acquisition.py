@@ -35,7 +35,8 @@ def acquire_token(request: TokenRequest, host: Host) -> tuple[BoundToken, bool]:
             again = replace(request, force_refresh=True)
             host.caches.background.start(name, lambda: _make(again, host), host.clock.now())
         return kept, True
-    key = (name, request.claims, request.challenged, request.force_refresh)
+    # All that decides what comes of it: nobody gets what only another one would accept.
+    key = (name, request.floor, request.claims, request.challenged, request.force_refresh)
     return host.caches.token_flights.run(key, lambda: _make(request, host)), False
 
 
@@ -50,12 +51,16 @@ def _make(request: TokenRequest, host: Host) -> BoundToken:
         kept = _cached(request, host)
         if kept is not None:
             return kept
+    name = host.token_name(request)
+    host.caches.throttle.check(name, host.clock.now())
     key = flow.choose_key(request, host)
-    binding = _binding(request, host, key)
     if request.challenged:
-        binding = _renew(request, host, binding, attest_afresh=False)
+        used = host.caches.bindings.get(name.binding, key.private_key, host.clock.now())
+        binding = _renew(request, host, used, attest_afresh=False)
+    else:
+        binding = _binding(request, host, key)
     made = _request_token(request, host, binding)
-    host.caches.tokens.put(host.token_name(request), made, host.clock.now())
+    host.caches.tokens.put(name, made, host.clock.now())
     return made
 
 
@@ -80,13 +85,21 @@ def _binding(request: TokenRequest, host: Host, key: BindingKey) -> Binding:
         host.caches.bindings.put(name, made)
         return made
 
-    return host.caches.binding_flights.run(name, make)
+    return host.caches.binding_flights.run((name, key.private_key), make)
 
 
-def _renew(request: TokenRequest, host: Host, failed: Binding, *, attest_afresh: bool) -> Binding:
+def _renew(
+    request: TokenRequest, host: Host, failed: Binding | None, *, attest_afresh: bool
+) -> Binding:
     """Drop a binding with its tokens, and return the one that takes its place.
 
     Many threads may have failed with the same binding; the first one renews it for all.
+
+    Args:
+        request: Whose binding.
+        host: What to renew it with.
+        failed: The binding; ``None``: there is none yet, and IMDS's cache shall not serve one.
+        attest_afresh: Whether the attestation, too, may be at fault.
     """
     name = host.binding_name(request)
 
@@ -95,15 +108,16 @@ def _renew(request: TokenRequest, host: Host, failed: Binding, *, attest_afresh:
         kept = host.caches.bindings.get(name, key.private_key, host.clock.now())
         if kept is not None and kept is not failed:
             return kept
-        host.caches.bindings.drop(name, failed)
-        host.caches.tokens.drop(failed)
-        persistence.remove(host, name)
+        if failed is not None:
+            host.caches.bindings.drop(name, failed)
+            host.caches.tokens.drop(failed)
+            persistence.remove(host, name)
         made = flow.issue_binding(request, host, key, afresh=True, attest_afresh=attest_afresh)
         persistence.save(host, name, made)
         host.caches.bindings.put(name, made)
         return made
 
-    return host.caches.binding_flights.run((name, failed), make)
+    return host.caches.binding_flights.run((name, failed, request.floor), make)
 
 
 def _replace_early(request: TokenRequest, host: Host, key: BindingKey) -> None:
@@ -122,6 +136,7 @@ def _request_token(request: TokenRequest, host: Host, binding: Binding) -> Bound
         try:
             answer = flow.request_token(request, host, binding)
         except MsiV2ServiceError as exc:
+            host.caches.throttle.heed(host.token_name(request), exc, host.clock.now())
             if renewals >= renewals_allowed(exc):
                 raise
             logger.info("a new certificate may mend %s [%s]", exc.error, request.correlation_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .flight import Background, SingleFlight
 from .fork import renew_after_fork
+from .protocol.retry import LONGEST_THROTTLE
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import rsa
@@ -95,8 +97,8 @@ class TokenCache:
     def get(self, name: TokenName, floor: MtlsBindingStrength, now: float) -> BoundToken | None:
         """Return a token that is good for a while yet, and bound as strongly as asked."""
         kept = self._tokens.get(name)
-        if kept is None or kept.expires_at - now <= TOKEN_MARGIN:
-            return None
+        if kept is None or not TOKEN_MARGIN < kept.expires_at - now <= kept.token.expires_in:
+            return None  # too little of it is left; or the clock was set back, and nobody knows
         certificate = kept.binding.certificate
         if certificate.strength < floor or certificate.expires_at <= now:
             return None
@@ -128,11 +130,12 @@ class BindingCache:
 
     def __init__(self) -> None:
         self._bindings: dict[BindingName, Binding] = {}
+        self._dropped: set[bytes] = set()
 
     def get(self, name: BindingName, key: rsa.RSAPrivateKey, now: float) -> Binding | None:
         """Return the binding of a key, if its certificate is good for new tokens."""
         kept = self._bindings.get(name)
-        if kept is None or kept.certificate.private_key is not key:
+        if kept is None or kept.certificate.public_key() != key.public_key():
             return None
         return kept if kept.certificate.expires_at - now > CERTIFICATE_MARGIN else None
 
@@ -141,28 +144,41 @@ class BindingCache:
         self._bindings[name] = binding
 
     def drop(self, name: BindingName, binding: Binding) -> None:
-        """Forget a binding, unless another has taken its place."""
+        """Forget a binding for good; what has taken its place stays."""
+        self._dropped.add(binding.certificate.der)
         if self._bindings.get(name) is binding:
             self._bindings.pop(name, None)
+
+    def is_dropped(self, der: bytes) -> bool:
+        """Tell whether a certificate was dropped, wherever it comes from."""
+        return der in self._dropped
 
 
 class Throttle:
     """The token service's refusals that stand for a while."""
 
     def __init__(self) -> None:
-        self._refusals: dict[tuple[str, str], tuple[float, MsiV2ServiceError]] = {}
+        self._refusals: dict[TokenName, tuple[float, MsiV2ServiceError]] = {}
 
-    def refusal(self, client_id: str, scope: str, now: float) -> MsiV2ServiceError | None:
-        """Return the refusal that still stands for a client and scope."""
-        until, error = self._refusals.get((client_id, scope), (0.0, None))
-        if error is not None and now >= until:
-            self._refusals.pop((client_id, scope), None)
-            return None
-        return error
+    def check(self, name: TokenName, now: float) -> None:
+        """Answer locally while a refusal stands.
 
-    def refused(self, client_id: str, scope: str, error: MsiV2ServiceError, until: float) -> None:
-        """Let a refusal stand until a time, Unix seconds."""
-        self._refusals[client_id, scope] = (until, error)
+        Raises:
+            MsiV2ServiceError: The same again.
+        """
+        until, error = self._refusals.get(name, (0.0, None))
+        # A refusal that would stand for longer than any was made before the clock was set back.
+        if error is not None and now < until <= now + LONGEST_THROTTLE:
+            raise copy.copy(error)
+
+    def heed(self, name: TokenName, error: MsiV2ServiceError, now: float) -> None:
+        """Let a refusal stand, if the token service wants to be left alone."""
+        if error.stands_for:
+            for other, (until, _) in list(self._refusals.items()):
+                if until <= now:
+                    self._refusals.pop(other, None)
+            # A copy: the original's traceback would keep its caller's frames alive.
+            self._refusals[name] = (now + error.stands_for, copy.copy(error))
 
 
 class Caches:

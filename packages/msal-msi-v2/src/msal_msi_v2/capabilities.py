@@ -67,7 +67,7 @@ def _probe(host: Host, identity: Identity) -> tuple[ManagedIdentityCapabilities,
     base = host.imds_base
     v2 = host.imds.send(probe.build_v2_probe(base, identity), IMDS_PROBE)
     if probe.is_there(v2):
-        return _of_v2(host), True
+        return _of_v2(host)
     v1 = host.imds.send(probe.build_v1_probe(base, identity), IMDS_PROBE)
     sure = not IMDS_PROBE.covers(v2.status) and not IMDS_PROBE.covers(v1.status)
     if not probe.is_there(v1):
@@ -83,11 +83,14 @@ def _probe(host: Host, identity: Identity) -> tuple[ManagedIdentityCapabilities,
     return ManagedIdentityCapabilities("imds", strength, False, reason), sure
 
 
-def _of_v2(host: Host) -> ManagedIdentityCapabilities:
-    key = host.platform.key_store.get_key()
-    return ManagedIdentityCapabilities(
-        "imds", key.strength, True, " ".join(key.unavailable) or None
-    )
+def _of_v2(host: Host) -> tuple[ManagedIdentityCapabilities, bool]:
+    try:
+        key = host.platform.key_store.get_key()
+    except MsiV2Error as exc:  # the host issues bound tokens, if only there were a key
+        none = MtlsBindingStrength.NONE
+        return ManagedIdentityCapabilities("imds", none, True, str(exc)), False
+    reasons = " ".join(key.unavailable) or None
+    return ManagedIdentityCapabilities("imds", key.strength, True, reasons), True
 
 
 def _incapable(source: str, reason: str) -> ManagedIdentityCapabilities:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msal
@@ -83,6 +82,7 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             client_capabilities=client_capabilities,
         )
         self._settings = read_settings(http_client, timeout)
+        self._identity = _name_identity(managed_identity)
         self._given_http_client = http_client
         self._given_platform = platform
         self._capabilities = tuple(client_capabilities or ())
@@ -148,7 +148,8 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         except MsiV2Error as exc:
             exc.correlation_id = exc.correlation_id or guid
             raise
-        return _result(bound, resource, cached, correlation_id, self.host.clock.now())
+        given = None if correlation_id is None else guid
+        return _result(bound, resource, cached, given, self.host.clock.now())
 
     def get_capabilities(self) -> ManagedIdentityCapabilities:
         """Find out what this host can do, without acquiring anything.
@@ -188,9 +189,14 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             correlation_id=correlation_id,
         )
 
-    @cached_property
+    @property
     def host(self) -> Host:
         """What this client's requests are carried out with."""
+        # Not a cached_property: up to Python 3.11 that holds a lock, which a fork may leave held.
+        made: Host | None = self.__dict__.get("_host")
+        return made or self.__dict__.setdefault("_host", self._make_host())
+
+    def _make_host(self) -> Host:
         platform = self._given_platform or default_platform()
         clock: Clock = getattr(platform, "clock", None) or SystemClock()
         return Host(
@@ -203,12 +209,12 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             token_timeout=self._settings.token_timeout,
         )
 
-    @cached_property
-    def _identity(self) -> Identity:
-        parameter = _PARAMETERS.get(self._managed_identity[ManagedIdentity.ID_TYPE])
-        if parameter is None:
-            return Identity()
-        return Identity(parameter, str(self._managed_identity[ManagedIdentity.ID]))
+
+def _name_identity(managed_identity: Mapping[str, Any]) -> Identity:
+    parameter = _PARAMETERS.get(managed_identity[ManagedIdentity.ID_TYPE])
+    if parameter is None:
+        return Identity()
+    return Identity(parameter, str(managed_identity[ManagedIdentity.ID]))
 
 
 def _refuse_pop_options(**given: bool) -> None:
@@ -238,11 +244,17 @@ def _check_resource(resource: object) -> str:
 
 def _check_strength(floor: Any) -> MtlsBindingStrength | None:
     try:
-        return None if floor is None else MtlsBindingStrength(floor)
+        return None if floor is None else MtlsBindingStrength(_not_bool(floor))
     except ValueError as exc:
         raise MsiV2ClientError(
             "invalid_request", f"min_strength is {floor!r}; it must be an MtlsBindingStrength."
         ) from exc
+
+
+def _not_bool(floor: Any) -> Any:
+    if isinstance(floor, bool):
+        raise ValueError(floor)  # noqa: TRY004 - what the enum itself raises
+    return floor
 
 
 def _check_guid(guid: str) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal
 
 import requests.utils
 
-from . import requirements
+from . import persistence, requirements
 from .errors import MsiV2Error
 from .protocol import metadata
 from .protocol.retry import RetryPolicy
@@ -147,15 +146,18 @@ def _attestation(host: Host, request: TokenRequest) -> Finding:
 def _store(host: Host, request: TokenRequest) -> Finding:
     store = host.platform.certificate_store
     if store is None:
-        off = os.environ.get("MSAL_MI_DISABLE_PERSISTENT_CERT_CACHE")
+        setting = os.environ.get("MSAL_MI_DISABLE_PERSISTENT_CERT_CACHE", "")
+        off = setting.lower() in {"1", "true"}
         reason = "MSAL_MI_DISABLE_PERSISTENT_CERT_CACHE is set" if off else "the platform has none"
         return Finding("store", "ok", f"certificates are not kept across processes: {reason}")
-    key = host.platform.key_store.get_key()
-    now = datetime.fromtimestamp(host.clock.now(), timezone.utc)
-    kept = store.load(host.binding_name(request).alias, key.private_key, expires_after=now)
+    try:
+        key = host.platform.key_store.get_key()
+    except MsiV2Error:
+        return Finding("store", "warning", "not looked into, for want of a key")
+    kept = persistence.load(host, host.binding_name(request), key)
     if kept is None:
-        return Finding("store", "ok", "holds no certificate for this identity and key yet")
-    return Finding("store", "ok", f"holds a certificate for {kept.endpoint}/{kept.tenant_id}")
+        return Finding("store", "ok", "holds no certificate to use for this identity and key yet")
+    return Finding("store", "ok", f"holds {kept.certificate!r} for {kept.endpoint}")
 
 
 def is_capable(findings: list[Finding]) -> bool:

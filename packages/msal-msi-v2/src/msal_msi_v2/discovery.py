@@ -7,22 +7,37 @@ import threading
 from typing import TYPE_CHECKING
 
 from .errors import MsiV2ClientError
+from .fork import renew_after_fork
 from .software import SoftwarePlatform
 
 if TYPE_CHECKING:
     from .platforms import Platform
 
 _SIBLING = "msal_key_attestation"
-_lock = threading.Lock()
-_found: list[Platform] = []
+
+
+class _Default:
+    """The process's platform, once it has been looked for."""
+
+    def __init__(self) -> None:
+        self.platform: Platform | None = None
+        self.renew_after_fork()
+        renew_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """Take a new lock; a platform that was found stays good."""
+        self.lock = threading.Lock()
+
+
+_default = _Default()
 
 
 def default_platform() -> Platform:
     """Return this process's platform, discovered at the first call and shared by all clients."""
-    with _lock:
-        if not _found:
-            _found.append(discover_platform())
-        return _found[0]
+    with _default.lock:
+        if _default.platform is None:
+            _default.platform = discover_platform()
+        return _default.platform
 
 
 def discover_platform() -> Platform:

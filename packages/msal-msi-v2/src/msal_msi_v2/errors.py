@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import enum
 import re
+from urllib.parse import unquote
 
 from msal import ManagedIdentityError
 
 _LONGEST_QUOTE = 500
-# A JWT, or a run of base64 long enough to hold key material, a CSR or a certificate.
+# A JWT, or a run of base64 as long as a line of a wrapped CSR, certificate or key.
 _SECRETS = re.compile(
-    r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*|[A-Za-z0-9+/_=-]{80,}"
+    r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*|[A-Za-z0-9+/_=-]{56,}"
 )
+_WRAPPED = re.compile(r"(?<=[A-Za-z0-9+/_=.-]{20})\s+(?=[A-Za-z0-9+/_=.-]{20})")
 
 
 def quote(text: str) -> str:
@@ -32,7 +34,8 @@ def quote(text: str) -> str:
     A server may echo what it was sent, so anything that looks like a token, a CSR or a key
     is cut out; the text is put on one line and shortened.
     """
-    printable = " ".join(_SECRETS.sub("<redacted>", text).split())
+    plain = unquote(text).replace("\\/", "/").replace("\\n", "\n").replace("\\r", "\r")
+    printable = " ".join(_SECRETS.sub("<redacted>", _WRAPPED.sub("", plain)).split())
     return printable if len(printable) <= _LONGEST_QUOTE else printable[:_LONGEST_QUOTE] + "..."
 
 
@@ -79,9 +82,11 @@ class MsiV2ServiceError(MsiV2Error):
 
     Attributes:
         error_codes: The numeric AADSTS codes that the token service gave, e.g. ``(7000215,)``.
+        stands_for: For how many seconds the token service wants to be left alone.
     """
 
     error_codes: tuple[int, ...] = ()
+    stands_for: float = 0.0
 
 
 class AttestationError(MsiV2ServiceError):

@@ -98,12 +98,12 @@ class Background:
 
         Args:
             name: What it is.
-            work: Does it; an ``MsiV2Error`` is logged.
+            work: Does it; a failure is logged.
             now: The time, Unix seconds.
             daemon: Whether the interpreter may exit in the middle of it.
         """
         with self._lock:
-            if name in self._running or now < self._resting.get(name, now):
+            if name in self._running or now < self._resting.get(name, 0.0) <= now + _REST:
                 return
             self._running.add(name)
         thread = threading.Thread(
@@ -117,9 +117,9 @@ class Background:
     def _run(self, name: Hashable, work: Callable[[], object], now: float) -> None:
         try:
             work()
-        except MsiV2Error as exc:
+        except Exception as exc:  # noqa: BLE001 - nobody waits for it, so it is told and tried again later
             self._resting[name] = now + _REST
-            logger.warning("background renewal failed, and will be tried again: %s", exc)
+            logger.warning("work in the background failed, and will be tried again: %s", exc)
         else:
             self._resting.pop(name, None)
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -152,11 +151,7 @@ def request_token(request: TokenRequest, host: Host, binding: Binding) -> token.
         MsiV2ServiceError: The token service refused, or answered what must not be used.
     """
     with step("token", request.correlation_id) as done:
-        scope = token.scope_of(request.resource)
-        refusal = host.caches.throttle.refusal(binding.client_id, scope, host.clock.now())
-        if refusal is not None:
-            raise copy.copy(refusal) from refusal.__cause__
-        answer = _ask(request, host, binding, scope)
+        answer = _ask(request, host, binding)
         token.check_cnf(answer.access_token, binding.certificate.x5t_s256)
         done.outcome = f"{answer.token_type}, {answer.expires_in} s, from {binding.endpoint}"
     return answer
@@ -189,7 +184,7 @@ def _issue(
     return credential.parse_response(host.imds.send(message))
 
 
-def _ask(request: TokenRequest, host: Host, binding: Binding, scope: str) -> token.TokenResponse:
+def _ask(request: TokenRequest, host: Host, binding: Binding) -> token.TokenResponse:
     message = token.build_request(binding, request.resource, request.correlation_id, request.claims)
     transport = host.platform.transport or host.openssl
     certificate, timeout = binding.certificate, host.token_timeout
@@ -199,12 +194,7 @@ def _ask(request: TokenRequest, host: Host, binding: Binding, scope: str) -> tok
     try:
         return token.parse_response(response)
     except MsiV2ServiceError as exc:
-        now = host.clock.now()
-        stands = retry.throttle_seconds(
-            response.status,
-            response.headers.get("retry-after"),
-            datetime.fromtimestamp(now, timezone.utc),
-        )
-        if stands:
-            host.caches.throttle.refused(binding.client_id, scope, exc, now + stands)
+        now = datetime.fromtimestamp(host.clock.now(), timezone.utc)
+        retry_after = response.headers.get("retry-after")
+        exc.stands_for = retry.throttle_seconds(response.status, retry_after, now)
         raise

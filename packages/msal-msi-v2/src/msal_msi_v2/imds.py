@@ -55,9 +55,14 @@ class ImdsClient:
         return send_with_retries(lambda: self._send_once(request), policy, self._clock)
 
     def _retries_by_itself(self, url: str) -> bool:
-        get_adapter = getattr(self._http_client, "get_adapter", None)
-        retries = getattr(get_adapter(url), "max_retries", None) if get_adapter else None
-        return bool(getattr(retries, "total", None) or getattr(retries, "status", None))
+        if not isinstance(self._http_client, requests.Session):
+            return False
+        try:
+            retries = getattr(self._http_client.get_adapter(url), "max_retries", None)
+        except requests.exceptions.InvalidSchema:
+            return False  # sending will say so
+        kinds = ("total", "connect", "read", "status", "other")
+        return any(getattr(retries, kind, None) for kind in kinds)
 
     def _send_once(self, request: Request) -> Response:
         try:
@@ -66,17 +71,25 @@ class ImdsClient:
                 return _read(response)
             finally:
                 _close(response)
+        except requests.exceptions.HTTPError as exc:  # a session whose hook raises for status
+            if exc.response is None:
+                raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
+            return _read(exc.response)
         except requests.exceptions.ConnectTimeout as exc:
             raise _unreachable(TransportFailure.CONNECT_TIMEOUT, request, exc) from exc
         except requests.exceptions.Timeout as exc:
             raise _unreachable(TransportFailure.READ_TIMEOUT, request, exc) from exc
         except requests.exceptions.ConnectionError as exc:
             # requests calls a read timeout within the body a connection error
-            late = any(isinstance(arg, ReadTimeoutError) for arg in exc.args)
+            late = any(_is_late(arg) for arg in exc.args)
             failure = TransportFailure.READ_TIMEOUT if late else TransportFailure.CONNECT
             raise _unreachable(failure, request, exc) from exc
         except requests.exceptions.RequestException as exc:
             raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
+        except TimeoutError as exc:  # of a client that is not requests'
+            raise _unreachable(TransportFailure.READ_TIMEOUT, request, exc) from exc
+        except OSError as exc:
+            raise _unreachable(TransportFailure.CONNECT, request, exc) from exc
 
     def _exchange(self, request: Request) -> Any:
         options: dict[str, Any] = {
@@ -87,9 +100,17 @@ class ImdsClient:
             "proxies": _no_proxies(request.url),
             "stream": True,
         }
+        # A kept connection would be shared with forked children, and their answers swapped.
+        options["headers"]["Connection"] = "close"
         if request.method == "GET":
             return self._http_client.get(request.url, **options)
         return self._http_client.post(request.url, data=request.body, **options)
+
+
+def _is_late(inner: object) -> bool:
+    """Tell whether what requests wrapped is a read timeout, perhaps after urllib3's own retries."""
+    reason = getattr(inner, "reason", None)
+    return isinstance(inner, ReadTimeoutError) or isinstance(reason, ReadTimeoutError)
 
 
 def _no_proxies(url: str) -> dict[str, Any]:
@@ -143,9 +164,7 @@ def _close(response: Any) -> None:
         close()
 
 
-def _unreachable(
-    failure: TransportFailure, request: Request, exc: requests.exceptions.RequestException
-) -> TransportError:
+def _unreachable(failure: TransportFailure, request: Request, exc: OSError) -> TransportError:
     return TransportError(
         failure,
         f"The instance metadata service (IMDS) at {request.url} did not answer "

@@ -18,6 +18,8 @@ def renewals_allowed(error: MsiV2ServiceError) -> int:
     when the answer is read, as a broken connection. That *we* refused the server's certificate is
     nothing that ours could mend.
     """
+    if error.stands_for:
+        return 0  # the service wants to be left alone
     if isinstance(error, TransportError):
         return 1 if error.failure in _TLS_FAILURES else 0
     if error.error != "invalid_client":

@@ -46,7 +46,8 @@ class Settings:
         """Return the path of the CAs that the OpenSSL transport trusts; ``None``: the default.
 
         Raises:
-            MsiV2ClientError: ``invalid_request``: the caller turned verification off.
+            MsiV2ClientError: ``invalid_request``: the caller turned verification off, or the
+                path leads nowhere.
         """
         if self.verify is False:
             raise MsiV2ClientError(
@@ -54,7 +55,14 @@ class Settings:
                 "http_client.verify is False, and a bound token is not asked for, nor shown, over "
                 "a connection that nobody verifies. Set it to the path of your CA bundle.",
             )
-        return str(self.verify) if _is_path(self.verify) else self.ca_bundle
+        bundle = str(self.verify) if _is_path(self.verify) else self.ca_bundle
+        if bundle is not None and not os.path.exists(bundle):  # noqa: PTH110 - it is text
+            raise MsiV2ClientError(
+                "invalid_request",
+                f"The CA bundle {bundle!r}, from http_client.verify, REQUESTS_CA_BUNDLE or "
+                "SSL_CERT_FILE, does not exist.",
+            )
+        return bundle
 
 
 def read_settings(http_client: Any, timeout: float | tuple[float, float] | None) -> Settings:

@@ -56,6 +56,7 @@ def step(name: str, correlation_id: str) -> Iterator[Step]:
         raise
     finally:
         duration = time.perf_counter() - started
+        logger.debug("%s took %.0f ms [%s]", name, duration * 1000, correlation_id)
         logger.info(
             "step %d/%d, %s: %s [%s]",
             STEPS.index(name) + 1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
@@ -56,10 +55,9 @@ def verify_cnf_binding(token: str, certificate: BindingCertificate | str | bytes
     Raises:
         MsiV2ClientError: ``invalid_request``: the certificate cannot be read.
     """
-    claims = read_claims(token)
+    claims = read_claims(str(token))
     named = confirmed_thumbprint(claims) if claims is not None else None
-    thumbprint = _thumbprint(certificate).encode("ascii")
-    return isinstance(named, str) and hmac.compare_digest(named.encode(), thumbprint)
+    return named == _thumbprint(certificate)
 
 
 def _thumbprint(certificate: BindingCertificate | str | bytes) -> str:

@@ -8,8 +8,9 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
+from msal import ManagedIdentityError
+
 from msal_msi_v2 import __version__
-from msal_msi_v2.errors import MsiV2Error
 
 from . import demo, doctor, emulate, token
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _log(options.verbose)
     try:
         code: int = options.run(options)
-    except MsiV2Error as exc:
+    except ManagedIdentityError as exc:
         print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - the command line's output
         return 1
     except KeyboardInterrupt:

@@ -100,7 +100,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _identity(options: argparse.Namespace) -> msal.managed_identity.ManagedIdentity:
-    if options.client_id or options.object_id or options.resource_id:
+    given = (options.client_id, options.object_id, options.resource_id)
+    if any(value is not None for value in given):  # a blank one is msal's to refuse
         return msal.UserAssignedManagedIdentity(
             client_id=options.client_id,
             object_id=options.object_id,

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests.utils
 import urllib3
@@ -75,8 +75,9 @@ class OpenSslTransport:
             raise MsiV2ClientError(
                 "invalid_request", f"A bound token is sent over https only, and {url!r} is not."
             )
-        pool = self._pool(certificate, _proxy_for(url))
+        _check_headers(headers)
         with _translated(url):
+            pool = self._pool(certificate, _proxy_for(url))
             response = pool.urlopen(
                 method,
                 url,
@@ -151,13 +152,20 @@ def load_certificate(context: ssl.SSLContext, certificate: BindingCertificate) -
             "OpenSSL needs the private key itself, and this key cannot be exported. Use it "
             "through the platform's own transport.",
         ) from exc
-    descriptor, path = tempfile.mkstemp(suffix=".pem")  # mode 0600
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(certificate.pem.encode("ascii") + key)
-        context.load_cert_chain(path, password=password)
-    finally:
-        Path(path).unlink()
+        descriptor, path = tempfile.mkstemp(suffix=".pem")  # mode 0600
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(certificate.pem.encode("ascii") + key)
+            context.load_cert_chain(path, password=password)
+        finally:
+            Path(path).unlink()
+    except OSError as exc:
+        raise MsiV2ClientError(
+            "invalid_request",
+            f"The certificate cannot be given to OpenSSL ({type(exc).__name__}): it takes them "
+            "from files only. Set TMPDIR to a directory that this process can write.",
+        ) from exc
 
 
 class OpenSslResponse:
@@ -184,13 +192,32 @@ class OpenSslResponse:
 def _make_pool(context: ssl.SSLContext, proxy: str | None) -> urllib3.PoolManager:
     if proxy is None:
         return urllib3.PoolManager(ssl_context=context, maxsize=_CONNECTIONS_A_HOST)
-    return urllib3.ProxyManager(proxy, ssl_context=context, maxsize=_CONNECTIONS_A_HOST)
+    credentials = urlsplit(proxy)
+    login = (
+        f"{unquote(credentials.username)}:{unquote(credentials.password or '')}"
+        if (credentials.username)
+        else None
+    )
+    return urllib3.ProxyManager(
+        proxy,
+        proxy_headers=urllib3.make_headers(proxy_basic_auth=login),
+        ssl_context=context,
+        maxsize=_CONNECTIONS_A_HOST,
+    )
 
 
 def _proxy_for(url: str) -> str | None:
     proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
     proxy: str | None = requests.utils.select_proxy(url, proxies)
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+
+
+def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
+    for name, value in headers:
+        if {"\r", "\n", "\0"} & {*name, *value}:
+            raise MsiV2ClientError(  # without the value, which may be a token
+                "invalid_request", f"The value of the header {name!r} holds a line break."
+            )
 
 
 def _exact_headers(headers: Sequence[tuple[str, str]]) -> urllib3.HTTPHeaderDict:
@@ -209,7 +236,7 @@ def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except _HTTP_ERRORS as exc:
-        host = urlsplit(url).netloc
+        host = urlsplit(url).hostname  # without what may be a password before it
         failure, text = _explain(exc)
         raise TransportError(failure, f"The request to {host} failed: {text}") from exc
 
@@ -267,4 +294,5 @@ def _inside(exc: BaseException) -> Iterator[BaseException]:
         if isinstance(current, BaseException) and id(current) not in seen:
             seen.add(id(current))
             yield current
-            waiting += [*current.args, current.__cause__, current.__context__]
+            # Not __context__: that may be an exception which the caller is handling.
+            waiting += [*current.args, current.__cause__]

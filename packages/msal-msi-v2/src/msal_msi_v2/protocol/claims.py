@@ -37,8 +37,9 @@ def merge_claims(challenge: str | None, capabilities: Sequence[str] | None) -> s
 
 def _parse(challenge: str) -> dict[str, Any]:
     try:
+        challenge.encode("utf-8")  # half a surrogate pair could not be sent
         claims = parse_json(challenge)
-    except (ValueError, TypeError) as exc:
+    except (ValueError, TypeError, AttributeError) as exc:
         raise _invalid(str(exc)) from exc
     if not isinstance(claims, dict):
         raise _invalid("not a JSON object")

@@ -44,8 +44,8 @@ def base_url(override: str | None) -> str:
 def _bad_override(override: str) -> MsiV2ClientError:
     return MsiV2ClientError(
         "invalid_request",
-        f"AZURE_POD_IDENTITY_AUTHORITY_HOST is {override!r}, which is not a URL like "
-        f"{DEFAULT_BASE!r}. Correct it, or unset it to use the default.",
+        f"AZURE_POD_IDENTITY_AUTHORITY_HOST is {override.rpartition('@')[2]!r}, which is not a URL "
+        f"like {DEFAULT_BASE!r}. Correct it, or unset it to use the default.",
     )
 
 

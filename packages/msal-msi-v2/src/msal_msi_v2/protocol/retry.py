@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -76,13 +77,14 @@ def throttle_seconds(status: int | None, retry_after: str | None, now: datetime)
     """
     if status is None or (status != 429 and status not in _SERVER_ERRORS):  # noqa: PLR2004 - HTTP's own number
         return 0.0
-    if retry_after is None:
-        return DEFAULT_THROTTLE
-    try:
-        seconds = float(int(retry_after))
-    except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - now).total_seconds()
-        except (ValueError, TypeError):  # no date, or one without a zone
-            seconds = DEFAULT_THROTTLE
+    seconds = DEFAULT_THROTTLE if retry_after is None else _parse_retry_after(retry_after, now)
     return min(max(seconds, 0.0), LONGEST_THROTTLE)
+
+
+def _parse_retry_after(text: str, now: datetime) -> float:
+    if re.fullmatch(r"-?[0-9]{1,9}", text.strip()):
+        return float(text)
+    try:
+        return (parsedate_to_datetime(text) - now).total_seconds()
+    except (ValueError, TypeError):  # no date, or one without a zone
+        return DEFAULT_THROTTLE

@@ -27,6 +27,8 @@ _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _AADSTS = re.compile(r"AADSTS(\d{4,9})")
 _DEFAULT_SCOPE = "/.default"
 _JWS_PARTS = 3
+_LONGEST_LIFE = 10**9  # seconds; what is longer is a mistake that arithmetic need not bear
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 A.12; a line break would inject a header
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def parse_response(response: Response) -> TokenResponse:
     if response.status != _OK:
         raise _refusal(response)
     payload = parse_object(response, _WHAT, ("access_token",))
+    if not _TOKEN.fullmatch(payload["access_token"]):
+        raise malformed(_WHAT, "has an 'access_token' of characters that none has", _OK)
     token_type = payload.get("token_type")
     if not isinstance(token_type, str) or not token_type.strip():
         raise _unbound("token_type_missing", "does not say what type the token is of")
@@ -160,7 +164,7 @@ def _seconds(value: object) -> int | None:
         seconds = int(value)
     except (ValueError, OverflowError):
         return None
-    return seconds if seconds > 0 else None
+    return min(seconds, _LONGEST_LIFE) if seconds > 0 else None
 
 
 def _unbound(code: str, problem: str) -> MsiV2ServiceError:
@@ -196,5 +200,5 @@ def _refusal(response: Response) -> MsiV2ServiceError:
 
 def _aadsts_codes(listed: object, description: str) -> tuple[int, ...]:
     if isinstance(listed, list) and listed:
-        return tuple(code for code in listed if isinstance(code, int))
+        return tuple(int(code) for code in listed if str(code).isdecimal())
     return tuple(int(code) for code in _AADSTS.findall(description))
