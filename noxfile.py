@@ -106,6 +106,20 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Ratios against peers measured in the same run; with --strict, a missed target fails."""
+    session.install(f"./{CORE}[emulator]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Many threads, every fault and time that flies, for --minutes (3), from a --seed."""
+    session.install(f"./{CORE}[emulator]")
+    session.run("python", "-m", "soak", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
 def abi(session: nox.Session) -> None:
     """The declarations against the Windows headers, and the generated module against them."""
     session.install(*group("abi"))
@@ -118,9 +132,12 @@ def abi(session: nox.Session) -> None:
 @nox.parametrize("version", [nox.param(version, id=version) for version in WINDOWS_PYTHONS])
 def wine(session: nox.Session, version: str) -> None:
     """The wheels under an unmodified Windows CPython, on Wine."""
+    session.install(f"./{CORE}[emulator]")
     build_into_dist(session, "--wheel")
     harness = ["tests/wine/harness.py", "--python", version, "--wheels", str(DIST)]
     session.run("python", *harness, "--", *session.posargs)
+    if not session.posargs:  # and once as on a Windows without KeyGuard
+        session.run("python", *harness, "--plain", "--", "tests/native", "-k", "plain")
 
 
 @nox.session

@@ -1,0 +1,1 @@
+"""The native attestation library: found, loaded, called, its answers kept."""

@@ -1,0 +1,1 @@
+"""Keys of NCrypt: stored, named, locked, and signing."""

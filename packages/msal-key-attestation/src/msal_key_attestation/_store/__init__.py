@@ -1,0 +1,1 @@
+r"""``CurrentUser\My``: what lies there and under which names."""

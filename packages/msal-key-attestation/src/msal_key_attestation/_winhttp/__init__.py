@@ -1,0 +1,1 @@
+"""One WinHTTP request, from its URL to the last byte of its answer."""

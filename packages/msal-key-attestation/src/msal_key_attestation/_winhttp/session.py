@@ -1,0 +1,124 @@
+"""A WinHTTP session for one certificate: connections are kept alive, and never shared."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from msal_key_attestation._native.constants import (
+    Win32Error,
+    WinHttpOpenFlag,
+    WinHttpOption,
+    WinHttpOptionValue,
+)
+from msal_key_attestation._native.handles import Owned, internet_handle
+from msal_key_attestation._native.libs import CData, ffi, winhttp
+from msal_key_attestation._native.status import check_result, last_error
+from msal_key_attestation.certificates import BoundCertificate
+
+from .failures import NOTIFICATIONS, status_callback
+
+if TYPE_CHECKING:
+    from msal_key_attestation._keys.ncrypt_key import NCryptKey
+
+_logger = logging.getLogger("msal_key_attestation")
+
+_TLS_1_2 = WinHttpOptionValue.WINHTTP_FLAG_SECURE_PROTOCOL_TLS1_2
+_TLS_1_3 = WinHttpOptionValue.WINHTTP_FLAG_SECURE_PROTOCOL_TLS1_3
+
+
+class Session:
+    """A session handle and a certificate; open as long as anyone uses it."""
+
+    def __init__(self, der: bytes, key: NCryptKey, *, use_proxy: bool) -> None:
+        """Open a session.
+
+        Args:
+            der: The certificate that its requests present, DER bytes.
+            key: The certificate's key.
+            use_proxy: Whether to go through the system's proxy, where there is one.
+
+        Raises:
+            NativeCallError: Windows takes the certificate with its key, or the session, not.
+        """
+        self._users = 1
+        self._lock = threading.Lock()
+        self._certificate = BoundCertificate(der, key)
+        try:
+            self._handle = _open(use_proxy=use_proxy)
+        except BaseException:
+            self._certificate.close()
+            raise
+
+    @property
+    def handle(self) -> CData:
+        """The session's ``HINTERNET``."""
+        return self._handle.value
+
+    @property
+    def certificate_context(self) -> CData:
+        """The certificate that its requests present."""
+        return self._certificate.context
+
+    def use(self) -> None:
+        """Count one more user; the one who calls is counted already."""
+        with self._lock:
+            self._users += 1
+
+    def release(self) -> None:
+        """Count one user less; the last one closes the session."""
+        with self._lock:
+            self._users -= 1
+            is_last = self._users == 0
+        if is_last:
+            self._handle.close()
+            self._certificate.close()
+
+
+def set_number(handle: CData, option: WinHttpOption, value: int) -> None:
+    """Set an option that is a number.
+
+    Raises:
+        NativeCallError: Windows refused.
+    """
+    number = ffi.new("DWORD *", value)
+    done = winhttp().WinHttpSetOption(handle, option, number, ffi.sizeof("DWORD"))
+    check_result(f"WinHttpSetOption({option.name})", done)
+
+
+def _open(*, use_proxy: bool) -> Owned:
+    session = internet_handle(_open_with_proxy(use_proxy=use_proxy))
+    try:
+        _allow_tls(session.value)
+        winhttp().WinHttpSetStatusCallback(session.value, status_callback(), NOTIFICATIONS, 0)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _open_with_proxy(*, use_proxy: bool) -> CData:
+    accesses = [WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_NO_PROXY]
+    if use_proxy:
+        # The first is as the user's own programs find it, and unknown before Windows 8.1.
+        accesses = [
+            WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_AUTOMATIC_PROXY,
+            WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_DEFAULT_PROXY,
+        ]
+    handle = ffi.NULL
+    for access in accesses:
+        handle = winhttp().WinHttpOpen(ffi.NULL, access, ffi.NULL, ffi.NULL, 0)
+        if handle or last_error() != Win32Error.ERROR_INVALID_PARAMETER:
+            break
+    check_result("WinHttpOpen", handle)
+    return handle
+
+
+def _allow_tls(session: CData) -> None:
+    """Allow TLS 1.2 and, where Windows knows it, 1.3; nothing older."""
+    both = ffi.new("DWORD *", _TLS_1_2 | _TLS_1_3)
+    option = WinHttpOption.WINHTTP_OPTION_SECURE_PROTOCOLS
+    if not winhttp().WinHttpSetOption(session, option, both, ffi.sizeof("DWORD")):
+        _logger.debug("WinHTTP knows no TLS 1.3 here.")
+        set_number(session, option, _TLS_1_2)

@@ -1,0 +1,17 @@
+"""What kind of Windows this is."""
+
+from __future__ import annotations
+
+from msal_key_attestation._native import libs
+
+
+def has_standin() -> bool:
+    """Whether this process's ncrypt.dll is the stand-in."""
+    libs.ncrypt()
+    module = libs.kernel32().GetModuleHandleW("ncrypt.dll")
+    return bool(libs.kernel32().GetProcAddress(module, b"StandinOpenHandles"))
+
+
+def is_wine() -> bool:
+    """Whether this is Wine."""
+    return libs.is_wine()
