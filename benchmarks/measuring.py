@@ -1,0 +1,79 @@
+"""Samples of things that take turns, and the verdict on their ratio."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import sys
+import timeit
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Samples:
+    """How long one thing took, again and again.
+
+    Attributes:
+        least: The shortest time. What else the machine does only ever adds to it, so this is
+            what is judged by.
+        median: The median, which shows how noisy the machine was.
+    """
+
+    def __init__(self, seconds: list[float]) -> None:
+        self.least = min(seconds)
+        self.median = statistics.median(seconds)
+
+
+def alternate(*samplers: Callable[[], float], rounds: int) -> list[Samples]:
+    """Sample several things in turns, so that what disturbs the machine disturbs all of them.
+
+    Args:
+        samplers: Each does its thing once, and returns the seconds that it took.
+        rounds: How many samples to take of each, after one that is thrown away.
+
+    Returns:
+        For each sampler its samples, in the order given.
+    """
+    taken: list[list[float]] = [[] for _ in samplers]
+    order = list(zip(samplers, taken, strict=True))
+    for _ in range(1 + rounds):
+        for sample, seconds in order:
+            seconds.append(sample())
+        order.reverse()  # neither is always the one that goes first
+    return [Samples(seconds[1:]) for seconds in taken]
+
+
+def sampler(prepare: Callable[[], Callable[[], object]], calls: int = 1) -> Callable[[], float]:
+    """Return what times a thing that needs preparing, the preparation not included.
+
+    Args:
+        prepare: Returns the thing, ready to be done.
+        calls: How often it is done within one sample.
+    """
+
+    def sample() -> float:
+        ready = prepare()
+        gc.collect()
+        return timeit.timeit(ready, number=calls) / calls
+
+    return sample
+
+
+def judge_ratio(what: str, ours: Samples, peer: Samples, peer_name: str, most: float) -> bool:
+    """Print a ratio of least times with its verdict, and return whether the target is met."""
+    ratio, medians = ours.least / peer.least, ours.median / peer.median
+    detail = f"{ratio:.2f} x {peer_name} (of medians {medians:.2f})"
+    return judge(what, detail, f"{most:g} x", met=ratio <= most)
+
+
+def judge(what: str, detail: str, most: str, *, met: bool) -> bool:
+    """Print a figure with its verdict, and return whether the target is met."""
+    print(f"{'met   ' if met else 'MISSED'}  {what}: {detail}; target: at most {most}", flush=True)
+    return met
+
+
+def conclude(*met: bool) -> NoReturn:
+    """Exit: with 1 where a target is missed and the command line says ``--strict``."""
+    sys.exit(1 if "--strict" in sys.argv[1:] and not all(met) else 0)
