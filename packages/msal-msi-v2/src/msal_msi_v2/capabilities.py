@@ -10,19 +10,12 @@ import msal.managed_identity as msal_mi
 from .errors import MsiV2Error
 from .protocol import probe
 from .protocol.retry import IMDS_PROBE
+from .requirements import ENVIRONMENTS
 from .strength import MtlsBindingStrength
 
 if TYPE_CHECKING:
     from .flow import Host
     from .protocol.identity import Identity
-
-SOURCES = {
-    msal_mi.SERVICE_FABRIC: "service_fabric",
-    msal_mi.APP_SERVICE: "app_service",
-    msal_mi.MACHINE_LEARNING: "machine_learning",
-    msal_mi.CLOUD_SHELL: "cloud_shell",
-    msal_mi.AZURE_ARC: "azure_arc",
-}
 
 
 @dataclass(frozen=True)
@@ -45,10 +38,10 @@ class ManagedIdentityCapabilities:
 
 def find_capabilities(host: Host, identity: Identity) -> ManagedIdentityCapabilities:
     """Return what a host can do; an answer is kept, a failure to get one is not."""
-    source = SOURCES.get(msal_mi.get_managed_identity_source())
-    if source is not None:
+    environment = ENVIRONMENTS.get(msal_mi.get_managed_identity_source())
+    if environment is not None:
         reason = "Bound tokens need an Azure VM or scale set; this environment has bearer ones."
-        return _incapable(source, reason)
+        return _incapable(environment[0], reason)
     name = (host.imds_base, identity)
     known = host.caches.capabilities.get(name)
     if known is not None:

@@ -9,7 +9,7 @@ import requests
 from urllib3.exceptions import ReadTimeoutError
 
 from .errors import MsiV2ServiceError, TransportError, TransportFailure
-from .protocol.messages import LONGEST_BODY, REQUEST_FAILED, Request, Response
+from .protocol.messages import REQUEST_FAILED, Request, Response, read_body
 from .protocol.retry import IMDS, RetryPolicy
 from .retrying import send_with_retries
 
@@ -135,21 +135,7 @@ def _read(response: Any) -> Response:
             status_code=status,
         )
     headers = {str(name).lower(): str(value) for name, value in response.headers.items()}
-    return Response(status, headers, _body(response, status))
-
-
-def _body(response: Any, status: int) -> bytes:
-    """Read the body, in chunks where the client can, so that a flood is never held in memory."""
-    body = bytearray()
-    for chunk in _chunks(response):
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise MsiV2ServiceError(
-                REQUEST_FAILED,
-                f"IMDS answered with more than {LONGEST_BODY} bytes, which is refused.",
-                status_code=status,
-            )
-    return bytes(body)
+    return Response(status, headers, read_body(_chunks(response), "IMDS", status))
 
 
 def _chunks(response: Any) -> Any:

@@ -12,13 +12,14 @@ from .strength import MtlsBindingStrength
 if TYPE_CHECKING:
     from .platforms import Attestor, BindingKey, Platform
 
-_ELSEWHERE = {
-    msal_mi.SERVICE_FABRIC: "Service Fabric",
-    msal_mi.APP_SERVICE: "App Service",
-    msal_mi.MACHINE_LEARNING: "Azure Machine Learning",
-    msal_mi.CLOUD_SHELL: "Cloud Shell",
-    msal_mi.AZURE_ARC: "Azure Arc",
+ENVIRONMENTS = {
+    msal_mi.SERVICE_FABRIC: ("service_fabric", "Service Fabric"),
+    msal_mi.APP_SERVICE: ("app_service", "App Service"),
+    msal_mi.MACHINE_LEARNING: ("machine_learning", "Azure Machine Learning"),
+    msal_mi.CLOUD_SHELL: ("cloud_shell", "Cloud Shell"),
+    msal_mi.AZURE_ARC: ("azure_arc", "Azure Arc"),
 }
+"""The environments that are no plain VM: how programs call them, and how people do."""
 
 
 def check_environment() -> None:
@@ -27,12 +28,12 @@ def check_environment() -> None:
     Raises:
         MsiV2ClientError: ``mtls_pop_not_supported_for_environment``.
     """
-    name = _ELSEWHERE.get(msal_mi.get_managed_identity_source())
-    if name is not None:
+    environment = ENVIRONMENTS.get(msal_mi.get_managed_identity_source())
+    if environment is not None:
         raise MsiV2ClientError(
             "mtls_pop_not_supported_for_environment",
-            f"This process runs in {name}, which issues bearer tokens only. Bound tokens need "
-            "an Azure VM or scale set.",
+            f"This process runs in {environment[1]}, which issues bearer tokens only. Bound tokens "
+            "need an Azure VM or scale set.",
         )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msal_msi_v2.errors import MsiV2ServiceError
-from msal_msi_v2.protocol.messages import LONGEST_BODY, REQUEST_FAILED, Request, Response
+from msal_msi_v2.protocol.messages import Request, Response, read_body
 
 if TYPE_CHECKING:
     from msal_msi_v2.binding import BindingCertificate
-    from msal_msi_v2.platforms import BindingTransport, Timeout, TransportResponse
+    from msal_msi_v2.platforms import BindingTransport, Timeout
 
 
 def exchange(
@@ -33,22 +32,8 @@ def exchange(
         timeout=timeout,
     )
     try:
-        body = _read(answer)
+        body = read_body(answer.iter_bytes(), "The token service", answer.status)
     finally:
         answer.close()
     headers = {name.lower(): value for name, value in answer.headers}
     return Response(answer.status, headers, body)
-
-
-def _read(answer: TransportResponse) -> bytes:
-    body = bytearray()
-    for chunk in answer.iter_bytes():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise MsiV2ServiceError(
-                REQUEST_FAILED,
-                f"The token service answered with more than {LONGEST_BODY} bytes, which is "
-                "refused.",
-                status_code=answer.status,
-            )
-    return bytes(body)

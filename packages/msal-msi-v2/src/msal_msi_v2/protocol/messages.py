@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from msal_msi_v2.errors import MsiV2ServiceError, quote
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 REQUEST_FAILED = "managed_identity_request_failed"
 
@@ -98,6 +98,29 @@ def parse_object(response: Response, what: str, required: tuple[str, ...]) -> di
         if not isinstance(value, str) or not value.strip() or not value.isascii():
             raise malformed(what, f"lacks {name!r}, a non-empty ASCII string", response.status)
     return payload
+
+
+def read_body(chunks: Iterable[bytes], who: str, status: int) -> bytes:
+    """Gather a body, so that a flood is never held in memory.
+
+    Args:
+        chunks: The body as it arrives.
+        who: Who sends it, for the error message.
+        status: The answer's HTTP status.
+
+    Raises:
+        MsiV2ServiceError: ``managed_identity_request_failed``: longer than ``LONGEST_BODY``.
+    """
+    body = bytearray()
+    for chunk in chunks:
+        body += chunk
+        if len(body) > LONGEST_BODY:
+            raise MsiV2ServiceError(
+                REQUEST_FAILED,
+                f"{who} answered with more than {LONGEST_BODY} bytes, which is refused.",
+                status_code=status,
+            )
+    return bytes(body)
 
 
 def malformed(what: str, problem: str, status: int) -> MsiV2ServiceError:
