@@ -135,6 +135,7 @@ def wine(session: nox.Session, version: str) -> None:
     session.install(f"./{CORE}[emulator]")
     build_into_dist(session, "--wheel")
     harness = ["tests/wine/harness.py", "--python", version, "--wheels", str(DIST)]
+    harness += ["--timeout", "1200"]
     session.run("python", *harness, "--", *session.posargs)
     if not session.posargs:  # and once as on a Windows without KeyGuard
         session.run("python", *harness, "--plain", "--", "tests/native", "-k", "plain")
