@@ -142,12 +142,6 @@ def test_errors_of_other_clients_are_ours_too(error: type[OSError]) -> None:
     assert caught.value.__cause__.__class__ is error
 
 
-def test_connections_are_not_kept_for_forked_children_to_share() -> None:
-    with recording_server() as server:
-        send(server.url)
-        assert server.asked[0].headers["connection"] == "close"
-
-
 def test_a_plain_client_will_do() -> None:
     with recording_server(Answer(200, b'{"a": 1}')) as server:
         client = Plain()

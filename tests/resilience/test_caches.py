@@ -369,6 +369,7 @@ def test_a_forked_child_works_and_shares_no_connection(
     client = make_client(platform)
     acquire(client)
     connections = emulator.connections("token")
+    to_imds = emulator.connections("imds")
     platform_caches = client.host.caches
     platform_caches.tokens._lock.acquire()  # as if another thread of the parent held it
     child = os.fork()
@@ -376,14 +377,17 @@ def test_a_forked_child_works_and_shares_no_connection(
         code = 1
         try:
             acquire(client, resource="https://in.the.child")
+            acquire(client, claims_challenge='{"access_token":{}}')
             code = 0
         finally:
             os._exit(code)
     platform_caches.tokens._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert emulator.connections("token") == connections + 1
+    assert emulator.connections("token") == connections + 2, "one for each of its certificates"
+    assert emulator.connections("imds") == to_imds + 1
     acquire(client, resource="https://in.the.parent")
-    assert emulator.connections("token") == connections + 1, "the parent's own one still works"
+    acquire(client, claims_challenge='{"access_token":{}}', resource="https://in.the.parent")
+    assert emulator.connections("imds") == to_imds + 1, "the parent's own one still works"
 
 
 @pytest.mark.usefixtures("emulator")

@@ -9,6 +9,7 @@ import requests
 from urllib3.exceptions import ReadTimeoutError
 
 from .errors import MsiV2ServiceError, TransportError, TransportFailure
+from .fork import renew_after_fork
 from .protocol.messages import REQUEST_FAILED, Request, Response, read_body
 from .protocol.retry import IMDS, RetryPolicy
 from .retrying import send_with_retries
@@ -39,6 +40,12 @@ class ImdsClient:
         self._http_client = http_client
         self._timeout = timeout
         self._clock = clock
+        renew_after_fork(self)
+
+    def renew_after_fork(self) -> None:
+        """Drop the session's connections: over the parent's, answers would be swapped."""
+        if isinstance(self._http_client, requests.Session):
+            self._http_client.close()  # its adapters' idle connections; it stays usable
 
     def send(self, request: Request, policy: RetryPolicy = IMDS) -> Response:
         """Send a request, again where that is worth it, and read its answer, whatever its status.
@@ -100,8 +107,6 @@ class ImdsClient:
             "proxies": _no_proxies(request.url),
             "stream": True,
         }
-        # A kept connection would be shared with forked children, and their answers swapped.
-        options["headers"]["Connection"] = "close"
         if request.method == "GET":
             return self._http_client.get(request.url, **options)
         return self._http_client.post(request.url, data=request.body, **options)
