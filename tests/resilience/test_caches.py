@@ -205,7 +205,7 @@ def test_refresh_in_renews_once_behind_the_callers_back(
     client = make_client(platform)
     first = acquire(client)
     advance(aging, platform, HOUR + 1)
-    aging.faults.add("token", Delay(0.3))
+    aging.faults.add("token", Delay(1))
     hits = [acquire(client) for _ in range(10)]
     assert {hit["access_token"] for hit in hits} == {first["access_token"]}
     assert {hit["token_source"] for hit in hits} == {"cache"}
