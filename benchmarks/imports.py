@@ -30,7 +30,7 @@ def main() -> bool:
         *(partial(_sample, statement) for statement in statements), rounds=ROUNDS
     )
     met = judge_ratio("import msal_msi_v2", ours, peer, "import msal", MOST)
-    ratio, bare = client.least / peer.least, client.least / without.least
+    ratio, bare = client.quartile / peer.quartile, client.quartile / without.quartile
     print(
         f"        from msal_msi_v2 import ManagedIdentityClient: {ratio:.2f} x import msal, "
         f"{bare:.2f} x import msal, requests"
