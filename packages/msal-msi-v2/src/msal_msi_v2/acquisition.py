@@ -12,7 +12,6 @@ from . import flow, persistence
 from .caches import BoundToken
 from .errors import MsiV2ServiceError
 from .recovery import backoff, renewals_allowed
-from .strength import MtlsBindingStrength
 
 if TYPE_CHECKING:
     from .binding import Binding
@@ -41,8 +40,8 @@ def acquire_token(request: TokenRequest, host: Host) -> tuple[BoundToken, bool]:
 
 
 def _cached(request: TokenRequest, host: Host) -> BoundToken | None:
-    floor = MtlsBindingStrength.KEYGUARD if request.floor is None else request.floor
-    return host.caches.tokens.get(host.token_name(request), floor, host.clock.now())
+    name = host.token_name(request)
+    return host.caches.tokens.get(name, request.least_strength, host.clock.now())
 
 
 def _make(request: TokenRequest, host: Host) -> BoundToken:
@@ -52,8 +51,8 @@ def _make(request: TokenRequest, host: Host) -> BoundToken:
         if kept is not None:
             return kept
     name = host.token_name(request)
+    key = flow.choose_key(request, host)  # first: what this host cannot do, no waiting mends
     host.caches.throttle.check(name, host.clock.now())
-    key = flow.choose_key(request, host)
     if request.challenged:
         used = host.caches.bindings.get(name.binding, key.private_key, host.clock.now())
         binding = _renew(request, host, used, attest_afresh=False)

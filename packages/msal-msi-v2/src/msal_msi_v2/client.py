@@ -26,10 +26,11 @@ from .strength import MtlsBindingStrength
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .caches import BoundToken
+    from .caches import BoundToken, TokenName
     from .clock import Clock
     from .platforms import Platform
 
+_MOST_ASKED = 1024
 _PARAMETERS: dict[str, Parameter] = {
     ManagedIdentity.CLIENT_ID: "client_id",
     ManagedIdentity.OBJECT_ID: "object_id",
@@ -86,6 +87,7 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         self._given_http_client = http_client
         self._given_platform = platform
         self._capabilities = tuple(client_capabilities or ())
+        self._asked: dict[tuple[Any, ...], tuple[TokenName, MtlsBindingStrength]] = {}
 
     def acquire_token_for_client(
         self,
@@ -133,6 +135,11 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
                 resource=resource, claims_challenge=claims_challenge
             )
             return result
+        words = (resource, with_attestation_support, min_strength)
+        if not (claims_challenge or force_refresh) and correlation_id is None:
+            found = self._look_up(words)
+            if found is not None:
+                return found
         guid = str(uuid.uuid4())
         try:
             guid = guid if correlation_id is None else _check_guid(correlation_id)
@@ -145,6 +152,7 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
                 correlation_id=guid,
             )
             bound, cached = acquire_token(request, self.host)
+            self._remember(words, request)
         except MsiV2Error as exc:
             exc.correlation_id = exc.correlation_id or guid
             raise
@@ -188,6 +196,35 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             force_refresh=bool(force_refresh),
             correlation_id=correlation_id,
         )
+
+    def _look_up(self, words: tuple[Any, ...]) -> dict[str, Any] | None:
+        """Answer from the cache what was asked in the same words before, and so was checked then.
+
+        This is what most calls come to, so it does no more than it must.
+
+        Args:
+            words: Resource, attested or not, floor: as the caller gave them.
+
+        Returns:
+            The result; ``None``: the long way must be gone.
+        """
+        try:
+            asked = self._asked.get(words)
+        except TypeError:  # what has no hash is no valid argument, as the long way will say
+            return None
+        if asked is None or isinstance(words[-1], bool):  # which equals a floor, and is none
+            return None
+        host = self.host
+        now = host.clock.now()
+        bound = host.caches.tokens.get(*asked, now)
+        if bound is None or (bound.refresh_at is not None and bound.refresh_at <= now):
+            return None
+        return _result(bound, words[0], True, None, now)
+
+    def _remember(self, words: tuple[Any, ...], request: TokenRequest) -> None:
+        if len(self._asked) >= _MOST_ASKED:
+            self._asked.clear()
+        self._asked[words] = self.host.token_name(request), request.least_strength
 
     @property
     def host(self) -> Host:

@@ -15,6 +15,7 @@ from .protocol import credential, csr, metadata, retry, token
 from .protocol.certificate import check_certificate
 from .retrying import send_with_retries
 from .steps import step
+from .strength import MtlsBindingStrength
 
 if TYPE_CHECKING:
     from .caches import Caches
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from .imds import ImdsClient
     from .platforms import Attestor, BindingKey, BindingTransport, Platform, Timeout
     from .protocol.identity import Identity
-    from .strength import MtlsBindingStrength
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,11 @@ class TokenRequest:
     challenged: bool
     force_refresh: bool
     correlation_id: str
+
+    @property
+    def least_strength(self) -> MtlsBindingStrength:
+        """The floor as a strength."""
+        return MtlsBindingStrength.KEYGUARD if self.floor is None else self.floor
 
 
 @dataclass(frozen=True)

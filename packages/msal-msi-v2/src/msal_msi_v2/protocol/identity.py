@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Parameter = Literal["client_id", "object_id", "mi_res_id"]
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """A managed identity as its owner named it.
 
     Attributes:
