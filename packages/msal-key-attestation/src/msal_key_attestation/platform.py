@@ -18,6 +18,7 @@ from .winhttp import WinHttpTransport
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
 
 class WindowsPlatform:
@@ -25,6 +26,7 @@ class WindowsPlatform:
 
     Attributes:
         key_store: Where the binding key lives.
+        attestation_library: Where the native library was found, once ``attestor`` has loaded it.
         attestation_unavailable: Why ``attestor`` is ``None``, as of when it was last asked for.
     """
 
@@ -35,6 +37,7 @@ class WindowsPlatform:
         self.key_store = WindowsKeyStore(on_created=purge_orphans, lock_timeout=lock_timeout)
         self._certificate_store = None if is_switched_off() else MyCertificateStore()
         self.attestation_unavailable: NativeLibraryError | None = None
+        self.attestation_library: Path | None = None
         self._places = library_places(library_path)
         self._transport = WinHttpTransport(use_proxy=use_proxy)
         self._lock = threading.Lock()
@@ -46,11 +49,13 @@ class WindowsPlatform:
         with self._lock:
             if self._attestor is None:
                 try:
-                    session = session_for(find_library(self._places))
+                    library = find_library(self._places)
+                    session = session_for(library)
                 except NativeLibraryError as exc:
                     self.attestation_unavailable = exc
                     return None
                 self._attestor = KeyGuardAttestor(AttestationProvider(session))
+                self.attestation_library = library
                 self.attestation_unavailable = None
             return self._attestor
 

@@ -140,7 +140,9 @@ def _attestation(host: Host, request: TokenRequest) -> Finding:
         if request.attested:
             return found
         return Finding("attestation", "warning", f"{found.found} It was not asked for.")
-    return Finding("attestation", "ok", "the library loads")
+    library = getattr(host.platform, "attestation_library", None)
+    loaded = "there is an attestor" if library is None else f"{library} loads"
+    return Finding("attestation", "ok", loaded)
 
 
 def _store(host: Host, request: TokenRequest) -> Finding:
