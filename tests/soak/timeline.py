@@ -18,7 +18,6 @@ class Timeline:
     def __init__(self, emulator: MsiV2Emulator) -> None:
         self._emulator = emulator
         self._lock = threading.Lock()
-        self.steps_back = 0.0
 
     def now(self) -> float:
         return time.time() + self._emulator.clock_offset
@@ -30,4 +29,3 @@ class Timeline:
     def jump(self, seconds: float) -> None:
         with self._lock:
             self._emulator.clock_offset += seconds
-            self.steps_back += max(0.0, -seconds)
