@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import rsa
 
+    from .platforms import BindingTransport
     from .strength import MtlsBindingStrength
 
 
@@ -31,11 +32,14 @@ class BindingCertificate:
         private_key: The key, which signs. A KeyGuard or TPM key cannot be exported:
             its ``private_bytes()`` raises.
         strength: How well the private key is protected.
+        transport: The TLS stack of the platform that made the key; ``None``: the key is OpenSSL's
+            to use.
     """
 
     der: bytes = field(repr=False)
     private_key: rsa.RSAPrivateKey = field(repr=False)
     strength: MtlsBindingStrength
+    transport: BindingTransport | None = field(default=None, repr=False)
 
     @cached_property
     def _x509(self) -> x509.Certificate:

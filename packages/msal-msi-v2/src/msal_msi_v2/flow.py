@@ -144,7 +144,9 @@ def issue_binding(
         done.outcome = f"{issued.identity_type}, from {host.imds_base}"
 
     with step("binding", guid) as done:
-        certificate = BindingCertificate(der, key.private_key, key.strength)
+        certificate = BindingCertificate(
+            der, key.private_key, key.strength, host.platform.transport
+        )
         done.outcome = f"until {certificate.not_after}, x5t#S256 {certificate.x5t_s256}"
     return Binding(certificate, issued.endpoint, issued.tenant_id, issued.client_id)
 

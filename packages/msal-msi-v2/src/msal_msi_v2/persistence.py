@@ -31,7 +31,9 @@ def load(host: Host, name: BindingName, key: BindingKey) -> Binding | None:
         stored = store.load(name.alias, key.private_key, expires_after=enough)
         if stored is None or host.caches.bindings.is_dropped(stored.der):
             return None
-        certificate = BindingCertificate(stored.der, key.private_key, key.strength)
+        certificate = BindingCertificate(
+            stored.der, key.private_key, key.strength, host.platform.transport
+        )
         return Binding(certificate, stored.endpoint, stored.tenant_id, certificate.common_name)
     except Exception:  # a store is somebody else's code, and worth a certificate at most
         logger.warning("the certificate store could not be read", exc_info=True)

@@ -6,7 +6,7 @@ Windows; tests, HSMs and the emulator supply their own through ``platform=``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -74,12 +74,27 @@ class Timeout:
     """How long to wait on the network, in seconds.
 
     Attributes:
-        connect: For a connection, TLS included.
-        read: For the next bytes of an answer.
+        connect: For a connection, TLS included; infinity: as long as it takes.
+        read: For the next bytes of an answer; likewise.
     """
 
     connect: float
     read: float
+
+
+@dataclass(frozen=True)
+class Route:
+    """How to reach a server and whom to trust there, in place of a TLS stack's own ways.
+
+    Attributes:
+        ca_bundle: A PEM file, or an OpenSSL directory, of the CAs to trust; ``None``: those that
+            the stack trusts.
+        proxy: The URL of the proxy to reach the server through, by CONNECT; it may hold
+            credentials. ``None``: no proxy.
+    """
+
+    ca_bundle: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 class TransportResponse(Protocol):
@@ -113,6 +128,7 @@ class BindingTransport(Protocol):
         headers: Sequence[tuple[str, str]] = (),
         body: bytes | Iterable[bytes] | None = None,
         timeout: Timeout,
+        route: Route | None = None,
     ) -> TransportResponse:
         """Send one request, and return as soon as status and headers are here.
 
@@ -120,10 +136,23 @@ class BindingTransport(Protocol):
         added but ``Host`` and the framing: ``Content-Length`` for bytes, or
         ``Transfer-Encoding: chunked`` for an iterable (unless the caller gave a length).
 
+        Args:
+            method: E.g. ``"GET"``.
+            url: Absolute, ``https``.
+            certificate: What to present, whenever the server asks for it.
+            headers: Names and values, latin-1.
+            body: ``None`` for no body at all.
+            timeout: How long to wait for each step.
+            route: Another way to the server; ``None``: the stack's own.
+
         Raises:
-            MsiV2ClientError: The URL is not ``https``, or the key is not one of this stack's.
+            MsiV2ClientError: The URL is not ``https``, the key is not one of this stack's, or the
+                route is one that it cannot go.
             TransportError: No answer came back.
         """
+
+    def drop(self, certificate: BindingCertificate) -> None:
+        """Use no connection of a certificate again; the next request makes a new one."""
 
     def close(self) -> None:
         """Close all connections. A request under way ends within its own timeout."""

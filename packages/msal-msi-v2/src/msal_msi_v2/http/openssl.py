@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import ssl
@@ -24,6 +25,7 @@ from urllib3.util import SKIP_HEADER
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
 from msal_msi_v2.fork import renew_after_fork
+from msal_msi_v2.platforms import Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.platforms import Timeout
 
-_MOST_CERTIFICATES = 8
+_MOST_POOLS = 8
 _CONNECTIONS_A_HOST = 32
 _HTTP_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 
@@ -39,9 +41,10 @@ _HTTP_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 class OpenSslTransport:
     """A ``BindingTransport`` over OpenSSL; the key must be exportable within the process.
 
-    Connections are kept alive, apart for each certificate, for the eight certificates used last.
-    Proxies are those of the environment (``HTTPS_PROXY``, ``NO_PROXY``), reached by CONNECT, so
-    that TLS, certificate included, always ends at the server.
+    Connections are kept alive, apart for each certificate and route, for the eight of them used
+    last, and at most 32 to a host. Unless the route says otherwise, proxies are those of the
+    environment (``HTTPS_PROXY``, ``NO_PROXY``), reached by CONNECT, so that TLS, certificate
+    included, always ends at the server.
     """
 
     def __init__(self, ca_bundle: str | None = None) -> None:
@@ -58,7 +61,7 @@ class OpenSslTransport:
     def renew_after_fork(self) -> None:
         """Forget the connections; they are the parent's."""
         self._lock = threading.Lock()
-        self._pools: OrderedDict[tuple[str, str | None], urllib3.PoolManager] = OrderedDict()
+        self._pools: OrderedDict[tuple[str, Route], urllib3.PoolManager] = OrderedDict()
 
     def request(
         self,
@@ -69,6 +72,7 @@ class OpenSslTransport:
         headers: Sequence[tuple[str, str]] = (),
         body: bytes | Iterable[bytes] | None = None,
         timeout: Timeout,
+        route: Route | None = None,
     ) -> OpenSslResponse:
         """Send one request; see ``BindingTransport.request``."""
         if urlsplit(url).scheme != "https":
@@ -77,19 +81,29 @@ class OpenSslTransport:
             )
         _check_headers(headers)
         with _translated(url):
-            pool = self._pool(certificate, _proxy_for(url))
+            pool = self._pool(certificate, route or Route(proxy=_proxy_for(url)))
             response = pool.urlopen(
                 method,
                 url,
                 body=body,
                 headers=_exact_headers(headers),
-                timeout=urllib3.Timeout(connect=timeout.connect, read=timeout.read),
+                timeout=urllib3.Timeout(
+                    connect=_finite(timeout.connect), read=_finite(timeout.read)
+                ),
                 retries=False,
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
             )
         return OpenSslResponse(response, url)
+
+    def drop(self, certificate: BindingCertificate) -> None:
+        """Use no connection of a certificate again; see ``BindingTransport.drop``."""
+        with self._lock:
+            names = [name for name in self._pools if name[0] == certificate.x5t_s256]
+            pools = [self._pools.pop(name) for name in names]
+        for pool in pools:
+            pool.clear()
 
     def close(self) -> None:
         """Close the idle connections; one under way ends with its own request."""
@@ -99,32 +113,32 @@ class OpenSslTransport:
         for pool in pools:
             pool.clear()
 
-    def _pool(self, certificate: BindingCertificate, proxy: str | None) -> urllib3.PoolManager:
-        name = (certificate.x5t_s256, proxy)
+    def _pool(self, certificate: BindingCertificate, route: Route) -> urllib3.PoolManager:
+        name = (certificate.x5t_s256, route)
         with self._lock:
             pool = self._pools.get(name)
             if pool is None:
-                pool = self._pools[name] = _make_pool(self._context(certificate), proxy)
+                pool = self._pools[name] = _make_pool(self._context(certificate, route), route)
             self._pools.move_to_end(name)
-            if len(self._pools) > _MOST_CERTIFICATES:
+            if len(self._pools) > _MOST_POOLS:
                 self._pools.popitem(last=False)[1].clear()
         return pool
 
-    def _context(self, certificate: BindingCertificate) -> ssl.SSLContext:
+    def _context(self, certificate: BindingCertificate, route: Route) -> ssl.SSLContext:
         """Return a context that presents the certificate, whenever the server asks for it.
 
         Some servers, Key Vault among them, ask only after they have read the request.
         """
-        directory = Path(self._ca_bundle).is_dir()
+        bundle = route.ca_bundle or self._ca_bundle
+        directory = Path(bundle).is_dir()
         try:
             context = ssl.create_default_context(
-                cafile=None if directory else self._ca_bundle,
-                capath=self._ca_bundle if directory else None,
+                cafile=None if directory else bundle, capath=bundle if directory else None
             )
         except OSError as exc:
             raise MsiV2ClientError(
                 "invalid_request",
-                f"The CA bundle {self._ca_bundle!r} cannot be read: {exc.strerror or exc}.",
+                f"The CA bundle {bundle!r} cannot be read: {exc.strerror or exc}.",
             ) from exc
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.post_handshake_auth = True
@@ -189,21 +203,25 @@ class OpenSslResponse:
         self._response.release_conn()
 
 
-def _make_pool(context: ssl.SSLContext, proxy: str | None) -> urllib3.PoolManager:
-    if proxy is None:
+def _make_pool(context: ssl.SSLContext, route: Route) -> urllib3.PoolManager:
+    if route.proxy is None:
         return urllib3.PoolManager(ssl_context=context, maxsize=_CONNECTIONS_A_HOST)
-    credentials = urlsplit(proxy)
+    credentials = urlsplit(route.proxy)
     login = (
         f"{unquote(credentials.username)}:{unquote(credentials.password or '')}"
-        if (credentials.username)
+        if credentials.username
         else None
     )
     return urllib3.ProxyManager(
-        proxy,
+        route.proxy,
         proxy_headers=urllib3.make_headers(proxy_basic_auth=login),
         ssl_context=context,
         maxsize=_CONNECTIONS_A_HOST,
     )
+
+
+def _finite(seconds: float) -> float | None:
+    return None if math.isinf(seconds) else seconds
 
 
 def _proxy_for(url: str) -> str | None:
