@@ -18,7 +18,7 @@ from msal_msi_v2 import ManagedIdentityClient, MsiV2ClientError, MtlsBindingStre
 from msal_msi_v2.emulator import Delay, Drop
 from msal_msi_v2.errors import MsiV2Error, TransportError, TransportFailure
 from msal_msi_v2.http.openssl import OpenSslTransport
-from msal_msi_v2.platforms import Timeout
+from msal_msi_v2.platforms import Route, Timeout
 from msal_msi_v2.software import SoftwarePlatform
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def test_a_wrong_host_name_is_refused(certificate: BindingCertificate, tmp_path:
 
 def test_tls_1_1_is_refused(certificate: BindingCertificate) -> None:
     transport = OpenSslTransport()
-    assert transport._context(certificate).minimum_version == ssl.TLSVersion.TLSv1_2
+    assert transport._context(certificate, Route()).minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_an_unreadable_bundle_is_named(certificate: BindingCertificate) -> None:
