@@ -15,7 +15,9 @@ from .clock import SystemClock
 from .discovery import default_platform
 from .errors import MsiV2ClientError, MsiV2Error
 from .flow import Host, TokenRequest
+from .http.adapter import MtlsAdapter
 from .http.openssl import OpenSslTransport
+from .http.session import MtlsSession
 from .imds import ImdsClient
 from .protocol.claims import merge_claims
 from .protocol.identity import Identity, Parameter
@@ -170,6 +172,50 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         """
         return find_capabilities(self.host, self._identity)
 
+    def mtls_session(
+        self,
+        *,
+        resource: str,
+        with_attestation_support: bool = False,
+        min_strength: MtlsBindingStrength | None = None,
+    ) -> MtlsSession:
+        """Return a ``requests.Session`` that calls a resource with bound tokens.
+
+        Every request carries a token that is good for a while, over TLS with its certificate. A
+        401 that a new token, certificate or connection may mend is answered with one, once each;
+        a request whose body cannot be sent twice is left to its caller then. Where a redirect
+        leads to another origin, neither token nor certificate goes along.
+
+        Args:
+            resource: The resource's URL or application id URI, e.g. ``https://vault.azure.net``.
+            with_attestation_support: As for ``acquire_token_for_client``.
+            min_strength: As for ``acquire_token_for_client``.
+
+        Returns:
+            The session. Its requests raise what those of requests raise, and ``MsiV2Error`` where
+            no token could be had, or the request is one that must not carry it.
+
+        Raises:
+            MsiV2ClientError: ``invalid_request``: a setting of the client is wrong.
+        """
+        adapter = MtlsAdapter.for_resource(
+            self,
+            resource,
+            with_attestation_support=with_attestation_support,
+            min_strength=min_strength,
+        )
+        return MtlsSession(adapter, self.ca_bundle)
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The path of the CAs that this client trusts over OpenSSL; ``None``: certifi's.
+
+        Raises:
+            MsiV2ClientError: ``invalid_request``: the caller turned verification off, or the
+                path leads nowhere.
+        """
+        return self._settings.trusted_cas()
+
     def make_request(
         self,
         *,
@@ -242,7 +288,7 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             clock=clock,
             imds=ImdsClient(self._given_http_client, self._settings.imds_timeout, clock),
             imds_base=self._settings.imds_base,
-            openssl=OpenSslTransport(self._settings.trusted_cas()),
+            openssl=OpenSslTransport(self.ca_bundle),
             token_timeout=self._settings.token_timeout,
         )
 

@@ -1,1 +1,5 @@
-"""HTTPS that presents a binding certificate."""
+"""HTTPS that presents a binding certificate, for requests."""
+
+from .adapter import MtlsAdapter
+
+__all__ = ["MtlsAdapter"]

@@ -1,0 +1,230 @@
+"""``MtlsAdapter``: requests over TLS with a binding certificate."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import rewind_body, select_proxy
+from urllib3.util import Timeout as Urllib3Timeout
+from urllib3.util import parse_url
+
+from msal_msi_v2.binding import BindingCertificate
+from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
+from msal_msi_v2.platforms import Route, Timeout
+
+from .bodies import raw_response, request_body
+from .presenting import FixedCertificate, Presenter
+from .resource import ResourceTokens
+from .stacks import StackTransport
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from typing_extensions import Self
+
+    from msal_msi_v2.client import ManagedIdentityClient
+    from msal_msi_v2.platforms import TransportResponse
+    from msal_msi_v2.strength import MtlsBindingStrength
+
+_EXCEPTIONS: dict[TransportFailure, type[requests.RequestException]] = {
+    TransportFailure.CONNECT: requests.ConnectionError,
+    TransportFailure.CONNECT_TIMEOUT: requests.ConnectTimeout,
+    TransportFailure.READ_TIMEOUT: requests.ReadTimeout,
+    TransportFailure.SERVER_CERTIFICATE: requests.exceptions.SSLError,
+    TransportFailure.HANDSHAKE: requests.exceptions.SSLError,
+    TransportFailure.BROKEN: requests.ConnectionError,
+}
+_ORIGIN = "msal_msi_v2.origin"
+_HTTPS_PORT = 443
+
+
+class MtlsAdapter(HTTPAdapter):
+    """Carries the requests of a ``requests.Session`` over TLS with a binding certificate.
+
+    A key that can be exported goes over OpenSSL, any other over the TLS stack of its platform:
+    WinHTTP for keys that Windows keeps. Where a redirect leads to another origin, neither token
+    nor certificate goes along. Plain ``http`` and ``verify=False`` are refused.
+
+    Mount it for the one host that the token is for, not for all of ``https://``, unless the
+    session is used for nothing else::
+
+        session.mount("https://example.vault.azure.net", MtlsAdapter(certificate))
+    """
+
+    def __init__(
+        self, certificate: BindingCertificate | Presenter, *, ca_bundle: str | None = None
+    ) -> None:
+        """Choose what to present.
+
+        Args:
+            certificate: The certificate; the caller sets ``Authorization``. Or whatever decides
+                about both with each request, as ``for_resource`` does.
+            ca_bundle: A PEM file, or an OpenSSL directory, of the CAs to trust where the session
+                names none; ``None``: those that ``requests`` trusts.
+        """
+        super().__init__()
+        self._presenter: Presenter = (
+            FixedCertificate(certificate)
+            if isinstance(certificate, BindingCertificate)
+            else certificate
+        )
+        self._transport = StackTransport(ca_bundle)
+
+    @classmethod
+    def for_resource(
+        cls,
+        client: ManagedIdentityClient,
+        resource: str,
+        *,
+        with_attestation_support: bool = False,
+        min_strength: MtlsBindingStrength | None = None,
+    ) -> Self:
+        """Return an adapter that gets a token, and takes its certificate, for every request.
+
+        Args:
+            client: Acquires the tokens, and says whom to trust.
+            resource: The resource's URL or application id URI.
+            with_attestation_support: As for ``acquire_token_for_client``.
+            min_strength: As for ``acquire_token_for_client``.
+        """
+        tokens = ResourceTokens(
+            client,
+            resource,
+            with_attestation_support=with_attestation_support,
+            min_strength=min_strength,
+        )
+        return cls(tokens, ca_bundle=client.ca_bundle)
+
+    def send(  # noqa: PLR0917 - the signature of requests
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send a request; see ``requests.adapters.HTTPAdapter.send``.
+
+        Raises:
+            requests.RequestException: No answer came back; its cause is a ``TransportError``.
+            MsiV2Error: The request must not be sent so, or no token could be had for it.
+        """
+        _check(request, verify, cert)
+        if _has_left(request):
+            return super().send(request, stream, timeout, verify, None, proxies)
+        bundle = None if verify in {None, True} else os.fspath(verify)
+        route = Route(bundle, select_proxy(request.url or "", proxies))
+        outgoing = _Outgoing(request, self._transport, _timeout(timeout), route)
+        answer = self._presenter.send(outgoing)
+        return self.build_response(request, raw_response(answer, request.method or ""))
+
+    def close(self) -> None:
+        """Close the connections, but those of a platform's own stack, which others share."""
+        super().close()
+        self._transport.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: keys do not leave the process."""
+        raise TypeError(f"a {type(self).__name__} cannot be pickled: it holds a private key")
+
+
+class _Outgoing:
+    """An ``Outgoing`` over a prepared request."""
+
+    def __init__(
+        self,
+        request: requests.PreparedRequest,
+        transport: StackTransport,
+        timeout: Timeout,
+        route: Route,
+    ) -> None:
+        self._request = request
+        self._transport = transport
+        self._timeout = timeout
+        self._route = route
+
+    def header(self, name: str) -> str | None:
+        value = self._request.headers.get(name)
+        return None if value is None else _text(value)
+
+    def send(
+        self, certificate: BindingCertificate, headers: Mapping[str, str]
+    ) -> TransportResponse:
+        request = self._request
+        merged = request.headers.copy()
+        merged.update(headers)
+        merged.pop("Transfer-Encoding", None)  # the transport's business
+        try:
+            return self._transport.request(
+                request.method or "",
+                request.url or "",
+                certificate=certificate,
+                headers=[(name, _text(value)) for name, value in merged.items()],
+                body=request_body(request.body),
+                timeout=self._timeout,
+                route=self._route,
+            )
+        except TransportError as exc:
+            raise _EXCEPTIONS[exc.failure](exc, request=request) from exc
+
+    def drop(self, certificate: BindingCertificate) -> None:
+        self._transport.drop(certificate)
+
+    def rewind(self) -> bool:
+        if isinstance(self._request.body, (bytes, str, type(None))):
+            return True
+        try:
+            rewind_body(self._request)
+        except requests.exceptions.UnrewindableBodyError:
+            return False
+        return True
+
+
+def _check(request: requests.PreparedRequest, verify: Any, cert: Any) -> None:
+    """Refuse what would be sent otherwise than its caller thinks, or than anybody should."""
+    if parse_url(request.url or "").scheme != "https":
+        raise MsiV2ClientError(
+            "invalid_request",
+            "A bound token goes over https only, and this URL is another. Use its https form.",
+        )
+    if verify is False:
+        raise MsiV2ClientError(
+            "invalid_request",
+            "verify is False, and a bound token is not shown over a connection that nobody "
+            "verifies. Set it to the path of your CA bundle.",
+        )
+    if cert:
+        raise MsiV2ClientError(
+            "invalid_request",
+            "cert is set, and this adapter presents the certificate that the token is bound to. "
+            "Leave cert out.",
+        )
+
+
+def _has_left(request: requests.PreparedRequest) -> bool:
+    """Tell whether redirects have led a request away from the origin that it was made for.
+
+    The hooks are all that requests hands on from a request to the one that a redirect makes of it.
+    """
+    hooks = cast("dict[str, Any]", request.hooks)
+    url = parse_url(request.url or "")
+    origin = (url.scheme, url.host, url.port or _HTTPS_PORT)
+    if hooks.setdefault(_ORIGIN, origin) != origin:
+        hooks[_ORIGIN] = None  # for good, wherever the next redirect leads
+    return hooks[_ORIGIN] is None
+
+
+def _timeout(given: Any) -> Timeout:
+    """Return requests' timeout, where ``None`` waits for ever, as ours."""
+    pair: Any = given if isinstance(given, tuple) else (given, given)
+    if isinstance(given, Urllib3Timeout):
+        pair = (given.connect_timeout, given.read_timeout)
+    return Timeout(*(float("inf") if one is None else float(one) for one in pair))
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
