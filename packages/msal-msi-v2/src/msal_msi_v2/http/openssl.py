@@ -183,24 +183,32 @@ def load_certificate(context: ssl.SSLContext, certificate: BindingCertificate) -
 
 
 class OpenSslResponse:
-    """A ``TransportResponse`` over urllib3."""
+    """A ``TransportResponse`` over urllib3.
+
+    Attributes:
+        raw: urllib3's own response.
+    """
 
     def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
-        self._response = response
+        self.raw = response
         self._url = url
         self.status: int = response.status
         self.reason: str = response.reason or ""
-        self.headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """As received; see ``TransportResponse.headers``."""
+        return tuple(self.raw.headers.items())
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body; see ``TransportResponse.iter_bytes``."""
         with _translated(self._url):
-            yield from self._response.stream(chunk_size, decode_content=False)
+            yield from self.raw.stream(chunk_size, decode_content=False)
 
     def close(self) -> None:
         """Give the connection back, or drop it if the body was not read to its end."""
-        self._response.close()
-        self._response.release_conn()
+        self.raw.close()
+        self.raw.release_conn()
 
 
 def _make_pool(context: ssl.SSLContext, route: Route) -> urllib3.PoolManager:
