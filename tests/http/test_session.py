@@ -89,7 +89,7 @@ def test_every_method(emulator: Any, session: requests.Session, method: str) -> 
         (b"bytes", 5),
         ("text: ü", 8),
         ({"form": "a b"}, 8),
-        (io.BytesIO(b"x" * 100_000), 100_000),
+        (lambda: io.BytesIO(b"x" * 100_000), 100_000),
         (lambda: (piece for piece in (b"in ", "pieces")), 9),
     ],
 )
@@ -332,7 +332,7 @@ def test_what_must_not_be_sent_is_refused_before_a_token_is_asked_for(
 
 
 def test_cookies_are_neither_kept_nor_sent(emulator: Any, session: requests.Session) -> None:
-    cookie = Body("{}", headers={"Set-Cookie": "a=b; Path=/"})
+    cookie = Body(b"{}", headers={"Set-Cookie": "a=b; Path=/"})
     emulator.faults.add("resource", cookie)
     session.get(emulator.resource_url, timeout=TIMEOUT)
     session.get(emulator.resource_url, timeout=TIMEOUT)
