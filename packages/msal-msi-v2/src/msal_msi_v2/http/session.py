@@ -30,7 +30,7 @@ class MtlsSession(requests.Session):
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
         """Let the session's own ``verify`` go before the environment's, unlike requests."""
-        verify = self.verify if verify is None else verify
+        verify = self.verify if verify is None or verify is True else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 
