@@ -215,7 +215,7 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
         twin = copy.copy(self)
         all_of_them = tuple(dict.fromkeys([*self._capabilities, *more]))
         msals_own = {"_client_capabilities": list(all_of_them)}  # for bearer tokens
-        vars(twin).update(_capabilities=all_of_them, _asked={}, **msals_own)
+        twin.__dict__.update(_capabilities=all_of_them, _asked={}, **msals_own)
         return twin
 
     @property
