@@ -57,7 +57,7 @@ class RenegotiatingSocket(socket.socket):
         while self._tls.renegotiate_pending():
             self._wait(self._renegotiate)
 
-    def getpeercert(self, binary_form: Literal[True]) -> bytes | None:  # noqa: ARG002, FBT001 - as of ``ssl``
+    def getpeercert(self, binary_form: Literal[True]) -> bytes | None:  # noqa: ARG002 - as of ``ssl``
         """Return the certificate that the client has presented, DER."""
         certificate = self._tls.get_peer_certificate(as_cryptography=True)
         return None if certificate is None else certificate.public_bytes(Encoding.DER)
@@ -71,7 +71,7 @@ class RenegotiatingSocket(socket.socket):
 
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
         """Encrypt and send bytes, and say how many."""
-        return self._wait(partial(self._tls.send, data, flags))
+        return self._wait(partial(self._tls.send, memoryview(data).cast("B"), flags))
 
     def unwrap(self) -> None:
         """Say goodbye, and do not wait for the client's."""
@@ -87,7 +87,7 @@ class RenegotiatingSocket(socket.socket):
         while True:
             try:
                 return operation()
-            except SSL.WantReadError:
+            except SSL.WantReadError:  # noqa: PERF203 - which the loop is there for
                 self._wait_for(selectors.EVENT_READ)
             except SSL.WantWriteError:
                 self._wait_for(selectors.EVENT_WRITE)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import TypeAlias
 
     from cryptography import x509
-    from typing_extensions import TypeAlias
 
     SecureSocket: TypeAlias = ssl.SSLSocket | RenegotiatingSocket
     Wrap: TypeAlias = Callable[[socket.socket], SecureSocket]
@@ -52,7 +52,11 @@ class Timing:
 
     def wrapper(self, wrappers: Mapping[ClientCertificates, Wrap]) -> Wrap:
         """Return what begins TLS in the way of the moment."""
-        return lambda accepted: wrappers[self._mode](accepted)
+
+        def wrap(accepted: socket.socket) -> SecureSocket:
+            return wrappers[self._mode](accepted)  # of the moment of the connection
+
+        return wrap
 
 
 class ServerCertificates:
@@ -108,9 +112,9 @@ class ServerCertificates:
         context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
         context.set_session_id(b"msal_msi_v2")  # OpenSSL asks no client without one
         self._certificate.configure_cert(context)
-        store = context.get_cert_store()
-        store.add_cert(crypto.X509.from_cryptography(client_ca))
-        store.set_flags(_NO_CHECK_TIME)
+        if (store := context.get_cert_store()) is not None:  # as it always is
+            store.add_cert(crypto.X509.from_cryptography(client_ca))
+            store.set_flags(_NO_CHECK_TIME)
         return partial(RenegotiatingSocket, context=context)
 
     def _context(self, client_ca: str | None, verify: ssl.VerifyMode) -> ssl.SSLContext:
