@@ -237,7 +237,7 @@ def test_pieces_are_no_larger_than_asked_for(
 
 
 def test_large_bodies_pass_both_ways_in_little_memory(tls: TlsServer, call: Caller) -> None:
-    size, block = 128 * MIB, b"x" * MIB
+    size, block = 256 * MIB, b"x" * MIB
 
     def answer(_request: Received, stream: Any) -> None:
         stream.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
@@ -562,6 +562,20 @@ def test_thirty_two_threads(tls: TlsServer, call: Caller) -> None:
         thread.join(60)
     assert results == [(200, b"OK")] * 32
     assert tls.connections <= 32
+
+
+def test_a_thousand_requests_use_the_same_few_connections(tls: TlsServer, call: Caller) -> None:
+    def work() -> None:
+        for _ in range(250):
+            assert call(tls.url) == (200, b"OK")
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert len(tls.received) == 1000
+    assert tls.connections <= 4
 
 
 # --- routes
