@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .binding import BindingCertificate
     from .capabilities import ManagedIdentityCapabilities
     from .client import ManagedIdentityClient
+    from .confidential import BoundConfidentialClient
     from .errors import (
         AttestationError,
         MsiV2ClientError,
@@ -30,6 +31,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until it
 __all__ = [
     "AttestationError",
     "BindingCertificate",
+    "BoundConfidentialClient",
     "ManagedIdentityCapabilities",
     "ManagedIdentityClient",
     "MsiV2ClientError",
@@ -45,6 +47,7 @@ __all__ = [
 _HOMES = {
     "AttestationError": "errors",
     "BindingCertificate": "binding",
+    "BoundConfidentialClient": "confidential",
     "ManagedIdentityCapabilities": "capabilities",
     "ManagedIdentityClient": "client",
     "MsiV2ClientError": "errors",
