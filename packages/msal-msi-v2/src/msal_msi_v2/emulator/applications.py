@@ -231,9 +231,9 @@ def _check_claims(
     if not is_guid(str(claims.get("jti"))):
         raise _refused("The assertion's jti is not a GUID.", _MALFORMED)
     times = [claims.get("nbf", claims.get("iat")), claims.get("exp")]  # msal sends no nbf
-    if not all(isinstance(one, int) for one in times):
+    if not all(isinstance(one, int | float) for one in times):
         raise _refused("The assertion's times are missing.", _BAD_TIME)
-    start, end = cast("list[int]", times)
+    start, end = cast("list[float]", times)
     if not start - _SKEW <= now < end or end - start > _LONGEST_LIFETIME:
         raise _refused("The assertion is not within its valid time range.", _BAD_TIME)
 
