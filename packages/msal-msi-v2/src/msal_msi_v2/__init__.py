@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .client import ManagedIdentityClient
     from .errors import (
         AttestationError,
+        KeyVaultError,
         MsiV2ClientError,
         MsiV2Error,
         MsiV2ServiceError,
@@ -30,6 +31,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until it
 __all__ = [
     "AttestationError",
     "BindingCertificate",
+    "KeyVaultError",
     "ManagedIdentityCapabilities",
     "ManagedIdentityClient",
     "MsiV2ClientError",
@@ -45,6 +47,7 @@ __all__ = [
 _HOMES = {
     "AttestationError": "errors",
     "BindingCertificate": "binding",
+    "KeyVaultError": "errors",
     "ManagedIdentityCapabilities": "capabilities",
     "ManagedIdentityClient": "client",
     "MsiV2ClientError": "errors",
