@@ -33,8 +33,11 @@ INTERPRETERS = {
 }
 # What the suites need beyond the wheels' own requirements. pip evaluates markers for the
 # system that it runs on, so what pytest needs on Windows alone is named here.
-TEST_REQUIREMENTS = ("pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.100", "colorama")
-EXTRAS = frozenset({"emulator"})
+TEST_REQUIREMENTS = (
+    *("pytest>=8.3", "pytest-timeout>=2.3", "hypothesis>=6.100", "colorama"),
+    *("azure-identity>=1.19", "azure-keyvault-keys>=4.10", "azure-keyvault-secrets>=4.9"),
+)
+EXTRAS = frozenset({"azure", "emulator", "httpx"})
 # An embedded interpreter keeps no bytecode, and heeds no PYTHON* variable: every process of a
 # test would compile all that it imports.
 _CUSTOMIZE = """import sys

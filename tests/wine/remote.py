@@ -104,6 +104,7 @@ class RemoteEmulator:
         """
         self.faults.clear()
         self.clock_offset = 0.0
+        self.client_certificates = "handshake"
         self.attestation_endpoint = self.attestation_plain_url
         self.clear_requests()
 

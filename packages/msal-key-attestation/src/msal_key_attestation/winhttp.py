@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from msal_msi_v2.binding import BindingCertificate
-    from msal_msi_v2.platforms import Timeout
+    from msal_msi_v2.platforms import Route, Timeout
 
 _MOST_CERTIFICATES = 8
 
@@ -53,15 +53,18 @@ class WinHttpTransport:
         headers: Sequence[tuple[str, str]] = (),
         body: bytes | Iterable[bytes] | None = None,
         timeout: Timeout,
+        route: Route | None = None,
     ) -> Exchange:
         """Send one request; see ``BindingTransport.request``.
 
         Raises:
-            MsiV2ClientError: The URL is not ``https``, or the key is none of Windows' own.
+            MsiV2ClientError: The URL is not ``https``, the key is none of Windows' own, or there is
+                a route: Windows alone knows the proxy and the CAs.
             TransportError: No answer came back.
             NativeCallError: Windows does not take the certificate with its key.
         """
         check_method(method)
+        _check_route(route)
         target = parse_target(url)
         key = _windows_key(certificate)
         chunked = body is not None and not isinstance(body, bytes)
@@ -77,6 +80,13 @@ class WinHttpTransport:
                 _have_it_checked(key)
             raise
         return exchange
+
+    def drop(self, certificate: BindingCertificate) -> None:
+        """Use no connection of a certificate again; see ``BindingTransport.drop``."""
+        with self._lock:
+            session = self._sessions.pop(certificate.x5t_s256, None)
+        if session is not None:
+            session.release()
 
     def close(self) -> None:
         """Close all connections. A request under way ends within its own timeout."""
@@ -109,6 +119,23 @@ class WinHttpTransport:
         if evicted is not None:
             evicted.release()
         return session
+
+
+def _check_route(route: Route | None) -> None:
+    """Refuse what WinHTTP would not heed."""
+    if route is None:
+        return
+    if route.ca_bundle is not None:
+        raise MsiV2ClientError(
+            "invalid_request",
+            f"WinHTTP trusts the CAs that Windows trusts, and no file like {route.ca_bundle!r}. "
+            "Add the CA there, e.g. with certutil -user -addstore Root FILE, and name no bundle.",
+        )
+    raise MsiV2ClientError(
+        "invalid_request",
+        "WinHTTP goes through the proxy that Windows is set to, and none of the caller's. Set it "
+        "there, e.g. with netsh winhttp set proxy, and name none.",
+    )
 
 
 def _windows_key(certificate: BindingCertificate) -> NCryptKey:

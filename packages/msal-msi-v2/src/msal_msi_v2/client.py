@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,17 @@ class ManagedIdentityClient(msal.ManagedIdentityClient):  # type: ignore[misc]  
             min_strength=min_strength,
         )
         return MtlsSession(adapter, self.ca_bundle)
+
+    def with_capabilities(self, *more: str) -> ManagedIdentityClient:
+        """Return a client with more client capabilities, e.g. ``"CP1"``, that shares all else."""
+        if set(more) <= set(self._capabilities):
+            return self
+        self.host  # noqa: B018 - made now, so that both have the same one
+        twin = copy.copy(self)
+        all_of_them = tuple(dict.fromkeys([*self._capabilities, *more]))
+        msals_own = {"_client_capabilities": list(all_of_them)}  # for bearer tokens
+        twin.__dict__.update(_capabilities=all_of_them, _asked={}, **msals_own)
+        return twin
 
     @property
     def ca_bundle(self) -> str | None:

@@ -102,8 +102,10 @@ class TransportResponse(Protocol):
 
     status: int
     reason: str
-    headers: Sequence[tuple[str, str]]
-    """As received, in order, repeated names kept; latin-1."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """As received, in order, repeated names kept; latin-1."""
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body in chunks of at most ``chunk_size`` bytes, as sent (not decompressed).

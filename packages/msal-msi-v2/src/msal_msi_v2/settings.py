@@ -79,10 +79,15 @@ def read_settings(http_client: Any, timeout: float | tuple[float, float] | None)
     return Settings(
         imds_override=os.environ.get("AZURE_POD_IDENTITY_AUTHORITY_HOST"),
         verify=getattr(http_client, "verify", None),
-        ca_bundle=os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or None,
+        ca_bundle=environment_ca_bundle(),
         imds_timeout=given or IMDS_TIMEOUT,
         token_timeout=given or TOKEN_TIMEOUT,
     )
+
+
+def environment_ca_bundle() -> str | None:
+    """Return the path of the CAs that the environment names, if it names any."""
+    return os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or None
 
 
 def _is_path(verify: Any) -> bool:

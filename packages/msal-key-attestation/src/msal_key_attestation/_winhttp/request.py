@@ -156,4 +156,4 @@ def _set_options(request: CData, session: Session, timeout: Timeout) -> None:
 
 def _milliseconds(seconds: float) -> int:
     """Return a timeout for WinHTTP, to which 0 would mean to wait for ever."""
-    return max(1, min(round(seconds * 1000), _LONGEST_TIMEOUT))
+    return max(1, round(min(seconds * 1000, _LONGEST_TIMEOUT)))

@@ -12,7 +12,7 @@ from msal import ManagedIdentityError
 
 from msal_msi_v2 import __version__
 
-from . import demo, doctor, emulate, token
+from . import call, demo, doctor, emulate, token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "-v", "--verbose", action="count", default=0, help="log each step; twice: log everything"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (demo, token, doctor, emulate):
+    for command in (demo, token, call, doctor, emulate):
         command.add_parser(commands)
     return parser
 

@@ -39,6 +39,7 @@ from __future__ import annotations
 
 try:
     import jwt as _jwt  # noqa: F401 - only whether it is there
+    import OpenSSL as _OpenSSL  # noqa: F401 - the same
     import trustme as _trustme  # noqa: F401 - the same
     import werkzeug as _werkzeug  # noqa: F401 - the same
 except ImportError as exc:

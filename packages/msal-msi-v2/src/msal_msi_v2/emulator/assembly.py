@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .authority import IssuingAuthority
     from .profile import HostProfile
     from .service import Context, Service
-    from .tls import ServerCertificates
+    from .tls import ClientCertificates, ServerCertificates, Timing, Wrap
 
 PORTS = ("imds", "attestation", "attestation_plain", "token", "resource", "vault")
 """What listens, each on a port of its own."""
@@ -108,14 +108,18 @@ def make_services(
 
 
 def make_tls(
-    certificates: ServerCertificates, authority: IssuingAuthority
-) -> dict[str, ssl.SSLContext]:
-    """Return the TLS settings of each port that speaks TLS."""
-    mutual = certificates.context(client_ca=authority.pem, verify=ssl.CERT_REQUIRED)
-    optional = certificates.context(client_ca=authority.pem, verify=ssl.CERT_OPTIONAL)
+    certificates: ServerCertificates, authority: IssuingAuthority, timing: Timing
+) -> dict[str, Wrap]:
+    """Return what begins TLS on each port that speaks it."""
+    mutual = certificates.wrapper(client_ca=authority.pem, verify=ssl.CERT_REQUIRED)
+    optional = certificates.wrapper(client_ca=authority.pem, verify=ssl.CERT_OPTIONAL)
+    late: dict[ClientCertificates, Wrap] = {
+        "renegotiation": certificates.renegotiating(authority.certificate),
+        "post_handshake": certificates.post_handshake(authority.pem),
+    }
     return {
-        "attestation": certificates.context(),
+        "attestation": certificates.wrapper(),
         "token": mutual,
-        "resource": mutual,
-        "vault": optional,
+        "resource": timing.wrapper({"handshake": mutual, **late}),
+        "vault": timing.wrapper({"handshake": optional, **late}),
     }

@@ -12,11 +12,16 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from .post_handshake import PostHandshakeSocket
+from .renegotiation import RenegotiatingSocket
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+    from .tls import SecureSocket, Wrap
 
 _SLICE = 0.1
 _HANDSHAKE_TIMEOUT = 10.0
@@ -29,6 +34,10 @@ _RESET = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _Result = TypeVar("_Result")
 
 
+class HandshakeFailed(Exception):  # noqa: N818 - the connection's end, not an error
+    """A TLS handshake failed, the first or a later one; the cause says why."""
+
+
 class Connection(io.RawIOBase):
     """A socket whose every wait ends when the emulator stops, on every operating system.
 
@@ -37,7 +46,7 @@ class Connection(io.RawIOBase):
 
     Attributes:
         number: The connection's id.
-        client_certificate: What the peer presented in the TLS handshake, DER.
+        client_certificate: What the peer has presented so far, DER.
     """
 
     def __init__(self, accepted: socket.socket, number: int, stopping: threading.Event) -> None:
@@ -48,16 +57,28 @@ class Connection(io.RawIOBase):
         self.number = number
         self.client_certificate: bytes | None = None
 
-    def secure(self, context: ssl.SSLContext) -> None:
+    def secure(self, wrap: Wrap) -> None:
         """Do the server's side of the TLS handshake.
 
         Raises:
-            OSError: The handshake failed (``ssl.SSLError``), or was not done in 10 s.
+            HandshakeFailed: It failed, or was not done in 10 s.
         """
-        secured = context.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
-        self._socket = secured
-        self._patiently(secured.do_handshake, _HANDSHAKE_TIMEOUT)
-        self.client_certificate = secured.getpeercert(binary_form=True)
+        secured = self._socket = wrap(self._socket)
+        self._shake_hands(secured, secured.do_handshake)
+
+    def ask_for_certificate(self) -> None:
+        """Have the client present its certificate, if the handshake has left that for later.
+
+        Raises:
+            HandshakeFailed: It failed, or was not done in 10 s.
+        """
+        late = self._socket
+        if (
+            self.client_certificate is None
+            and isinstance(late, (PostHandshakeSocket, RenegotiatingSocket))
+            and late.request_certificate()
+        ):
+            self._shake_hands(late, late.await_certificate)
 
     def readable(self) -> bool:
         """Say yes: a buffered reader asks."""
@@ -103,10 +124,17 @@ class Connection(io.RawIOBase):
         """Close the connection, saying goodbye first if it is a TLS connection."""
         super().close()
         with suppress(OSError, ValueError):  # there was no handshake, or this is the second time
-            if isinstance(self._socket, ssl.SSLSocket):
+            if isinstance(self._socket, (ssl.SSLSocket, RenegotiatingSocket)):
                 self._socket.settimeout(0)  # send close_notify, do not wait for the peer's
                 self._socket.unwrap()
         self._socket.close()
+
+    def _shake_hands(self, secured: SecureSocket, handshake: Callable[[], None]) -> None:
+        try:
+            self._patiently(handshake, _HANDSHAKE_TIMEOUT)
+        except OSError as exc:
+            raise HandshakeFailed from exc
+        self.client_certificate = secured.getpeercert(binary_form=True)
 
     def _patiently(self, operation: Callable[[], _Result], timeout: float) -> _Result:
         until = time.monotonic() + timeout

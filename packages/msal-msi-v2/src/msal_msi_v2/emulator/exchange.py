@@ -54,7 +54,7 @@ class Exchange:
         path: The path, percent-decoded.
         leg: Which call this is; empty for a path that the service does not know.
         request: The request; its body has been read.
-        client_certificate: What the client presented in the TLS handshake, DER.
+        client_certificate: What the client has presented, DER.
         now: The services' time at arrival, in seconds since the epoch.
         fault: What is to go wrong.
     """

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .faults import Faults
     from .recording import RecordedRequest
+    from .tls import ClientCertificates
 
 _BACKLOG = 128
 
@@ -59,6 +60,7 @@ class MsiV2Emulator:
         attestation_endpoint: str | None = None,
         audiences: Collection[str] | None = None,
         secrets: Mapping[str, str] | None = None,
+        client_certificates: ClientCertificates = "handshake",
     ) -> None:
         """Describe the host; nothing listens before ``start()``.
 
@@ -81,9 +83,11 @@ class MsiV2Emulator:
             attestation_endpoint: What platform metadata names; ``None``: ``attestation_url``.
             audiences: The resource's values of ``aud``; ``None``: any ``https`` URL.
             secrets: The vault's secrets, values by name; by default one named ``x``.
+            client_certificates: When resource and vault ask for certificates; see the property.
 
         Raises:
-            ValueError: Neither ``vm_id`` nor ``vmss_id`` is given, or there is no such version.
+            ValueError: Neither ``vm_id`` nor ``vmss_id`` is given, or there is no such version,
+                or no such time for certificates.
         """
         if not (vm_id or vmss_id) or imds_version not in {1, 2}:
             raise ValueError("A host has a vm_id or a vmss_id, and IMDS of version 1 or 2.")
@@ -109,6 +113,7 @@ class MsiV2Emulator:
             secrets={"x": "the emulator's secret"} if secrets is None else dict(secrets),
         )
         self._context = Context(threading.Event())
+        self.client_certificates = client_certificates
         self._resources = ExitStack()
         self._urls: dict[str, str] = {}
         self._services: Services | None = None
@@ -251,6 +256,21 @@ class MsiV2Emulator:
             self._context.closing.set()
 
     @property
+    def client_certificates(self) -> ClientCertificates:
+        """When resource and vault ask for the client's certificate; settable at any time.
+
+        ``handshake``: in the TLS handshake. ``renegotiation`` (TLS 1.2 only) and
+        ``post_handshake`` (TLS 1.3 only): once they have read a request, as Key Vault does; the
+        vault for a bound token only. A change is for connections accepted from then on: one that
+        is kept alive stays as it began.
+        """
+        return self._context.timing.mode
+
+    @client_certificates.setter
+    def client_certificates(self, mode: ClientCertificates) -> None:
+        self._context.timing.mode = mode
+
+    @property
     def refresh_in(self) -> int | None:
         """The token answers' ``refresh_in``, in seconds; settable at any time."""
         return self._need_start().token.refresh_in
@@ -297,7 +317,7 @@ class MsiV2Emulator:
         self._services = make_services(
             self._context, self._profile, self._options, self._authority, self._urls
         )
-        contexts = make_tls(certificates, self._authority)
+        contexts = make_tls(certificates, self._authority, self._context.timing)
         servers = []
         for name, listener in listeners.items():
             service = self._services.by_port[name]

@@ -20,7 +20,8 @@ class RecordedRequest:
         query: Query parameters, decoded; of a repeated one, the first.
         headers: Names in lower case; repeated ones joined by commas.
         body: The body, without its framing.
-        client_certificate: The TLS client certificate, DER; ``None``: none was presented.
+        client_certificate: The TLS client certificate, DER, as of the answer; ``None``: none was
+            presented.
         connection_id: Which TCP connection it came over; unique within an emulator.
         status: What was answered; ``None``: nothing yet, or the connection was dropped.
     """
@@ -59,11 +60,13 @@ class Recorder:
             self._requests[number] = request
             return number
 
-    def answered(self, number: int, status: int) -> None:
+    def answered(self, number: int, status: int, client_certificate: bytes | None) -> None:
         """Note what a request was answered; nothing if it has been cleared away since."""
         with self._lock:
             if number in self._requests:
-                self._requests[number] = replace(self._requests[number], status=status)
+                self._requests[number] = replace(
+                    self._requests[number], status=status, client_certificate=client_certificate
+                )
 
     def requests(self) -> list[RecordedRequest]:
         """Return the requests so far, in order of arrival."""

@@ -11,13 +11,13 @@ from .service import Context, Route, Service
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from werkzeug import Response
+    from werkzeug import Request, Response
 
 _SCHEME = "mtls_pop"
 
 
 class Resource(Service):
-    """Any path, any method; mutual TLS from the handshake on."""
+    """Any path, any method, over mutual TLS."""
 
     name = "resource"
 
@@ -37,6 +37,10 @@ class Resource(Service):
         )
         self._tokens = tokens
         self._audiences = audiences
+
+    def wants_certificate(self, request: Request) -> bool:  # noqa: ARG002 - the same for all requests
+        """Say yes."""
+        return True
 
     def refusal(self, exchange: Exchange, refused: Refused) -> Response:  # noqa: ARG002 - the same for all requests
         """Return the error object of Azure's resource providers."""

@@ -19,15 +19,15 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from msal_msi_v2.errors import quote
 
-from .connection import Connection
+from .connection import Connection, HandshakeFailed
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Sequence
 
     from _typeshed.wsgi import WSGIEnvironment
 
     from .service import Context, Service
+    from .tls import Wrap
 
 logger = logging.getLogger("msal_msi_v2.emulator")
 
@@ -131,7 +131,7 @@ class Server(ThreadedWSGIServer):
         listener: socket.socket,
         service: Service,
         *,
-        tls: ssl.SSLContext | None,
+        tls: Wrap | None,
         context: Context,
     ) -> None:
         """Take over a listening socket (a duplicate of it: the caller closes its own).
@@ -139,13 +139,16 @@ class Server(ThreadedWSGIServer):
         Args:
             listener: Bound and listening.
             service: What answers.
-            tls: The server's TLS settings; ``None``: plain HTTP.
+            tls: Begins TLS on an accepted socket; ``None``: plain HTTP.
             context: What the services share.
         """
         host, port = listener.getsockname()[:2]
         super().__init__(host, port, service, Handler, fd=listener.fileno())
         self.socket.setblocking(False)  # a client may be gone again before it is accepted
-        self.ssl_context = tls  # not through the base class, which shakes hands while accepting
+        # Not through the base class, which shakes hands while accepting. Werkzeug asks no more
+        # than whether it is None.
+        self.ssl_context = tls  # type: ignore[assignment]
+        self._tls = tls
         self.name = service.name
         self._context = context
         self._workers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
@@ -180,24 +183,17 @@ class Server(ThreadedWSGIServer):
 
     def _serve(self, connection: Connection, client_address: Any) -> None:
         with connection:
-            if self._secured(connection):
-                try:
-                    self.RequestHandlerClass(connection, client_address, self)  # type: ignore[arg-type]  # a Connection is all that Handler needs
-                except ConnectionDropped as drop:
-                    connection.abort(reset=drop.reset)
-                except Exception:  # the thread's last line of defence; the client sees a break
-                    logger.exception("%s: a request could not be answered", self.name)
-
-    def _secured(self, connection: Connection) -> bool:
-        if self.ssl_context is None:
-            return True
-        try:
-            connection.secure(self.ssl_context)
-        except OSError as exc:
-            logger.warning("%s: TLS handshake failed: %s", self.name, exc)
-            connection.linger()
-            return False
-        return True
+            try:
+                if self._tls is not None:
+                    connection.secure(self._tls)
+                self.RequestHandlerClass(connection, client_address, self)  # type: ignore[arg-type]  # a Connection is all that Handler needs
+            except HandshakeFailed as failed:
+                logger.warning("%s: TLS handshake failed: %s", self.name, failed.__cause__)
+                connection.linger()
+            except ConnectionDropped as drop:
+                connection.abort(reset=drop.reset)
+            except Exception:  # the thread's last line of defence; the client sees a break
+                logger.exception("%s: a request could not be answered", self.name)
 
 
 class ServerGroup:

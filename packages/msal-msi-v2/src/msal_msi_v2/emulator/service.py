@@ -20,6 +20,7 @@ from .exchange import Exchange, Refused
 from .faults import Faults
 from .recording import RecordedRequest, Recorder
 from .server import CONNECTION, ConnectionDropped, reason_phrase
+from .tls import Timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +42,7 @@ class Context:
     recorder: Recorder = field(default_factory=Recorder)
     faults: Faults = field(default_factory=Faults)
     closing: threading.Event = field(default_factory=threading.Event)  # after each answer
+    timing: Timing = field(default_factory=Timing)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ class Service(abc.ABC):
     def refusal(self, exchange: Exchange, refused: Refused) -> Response:
         """Return the answer to a refused request, in the error shape of this service."""
 
+    def wants_certificate(self, request: Request) -> bool:  # noqa: ARG002 - for subclasses
+        """Say whether a request needs the certificate that the handshake has not asked for."""
+        return False
+
     def bad_request(self, reason: str) -> Refused:
         """Return the refusal of a request that is malformed."""
         return Refused(400, "invalid_request", reason)
@@ -117,6 +123,8 @@ class Service(abc.ABC):
         number = self._context.recorder.arrived(
             _record(self.name, route.leg, path, request, connection)
         )
+        if self.wants_certificate(request):
+            connection.ask_for_certificate()
         exchange = Exchange(
             self,
             path,
@@ -127,7 +135,7 @@ class Service(abc.ABC):
             self._context.faults.take(route.leg),
         )
         response = self._respond(exchange, lambda: self._answer(exchange, route, variables))
-        self._context.recorder.answered(number, response.status_code)
+        self._context.recorder.answered(number, response.status_code, connection.client_certificate)
         return response(environ, start_response)
 
     def _match(self, path: str, method: str) -> tuple[Route, Mapping[str, Any]]:

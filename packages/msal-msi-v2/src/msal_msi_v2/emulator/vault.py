@@ -12,7 +12,7 @@ from .service import Context, Route, Service
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from werkzeug import Response
+    from werkzeug import Request, Response
 
 AUDIENCE = "https://vault.azure.net"
 
@@ -44,6 +44,10 @@ class Vault(Service):
         self._url = url
         self._secrets = {name.lower(): (value, uuid.uuid4().hex) for name, value in secrets.items()}
         self._created = int(context.clock.now())
+
+    def wants_certificate(self, request: Request) -> bool:
+        """Say whether the request carries a bound token."""
+        return authorization(request.headers.get("Authorization"))[0] == "mtls_pop"
 
     def bad_request(self, reason: str) -> Refused:
         """Return the refusal of a malformed request, by the code that Key Vault uses."""

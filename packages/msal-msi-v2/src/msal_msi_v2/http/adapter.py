@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, NoReturn, cast
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import rewind_body, select_proxy
 from urllib3.util import Timeout as Urllib3Timeout
-from urllib3.util import parse_url
 
 from msal_msi_v2.binding import BindingCertificate
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
@@ -186,7 +186,7 @@ class _Outgoing:
 
 def _check(request: requests.PreparedRequest, verify: Any, cert: Any) -> None:
     """Refuse what would be sent otherwise than its caller thinks, or than anybody should."""
-    if parse_url(request.url or "").scheme != "https":
+    if urlsplit(request.url or "").scheme != "https":
         raise MsiV2ClientError(
             "invalid_request",
             "A bound token goes over https only, and this URL is another. Use its https form.",
@@ -211,8 +211,8 @@ def _has_left(request: requests.PreparedRequest) -> bool:
     The hooks are all that requests hands on from a request to the one that a redirect makes of it.
     """
     hooks = cast("dict[str, Any]", request.hooks)
-    url = parse_url(request.url or "")
-    origin = (url.scheme, url.host, url.port or _HTTPS_PORT)
+    url = urlsplit(request.url or "")
+    origin = (url.scheme, url.hostname, url.port or _HTTPS_PORT)
     if hooks.setdefault(_ORIGIN, origin) != origin:
         hooks[_ORIGIN] = None  # for good, wherever the next redirect leads
     return hooks[_ORIGIN] is None

@@ -10,6 +10,8 @@ from urllib3.util.request import body_to_chunks
 
 from msal_msi_v2.errors import TransportError, TransportFailure
 
+from .openssl import OpenSslResponse
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -32,13 +34,15 @@ def request_body(body: Any) -> bytes | Iterable[bytes] | None:
     return (piece.encode("utf-8") if isinstance(piece, str) else piece for piece in pieces)
 
 
-def raw_response(answer: TransportResponse, method: str) -> urllib3.HTTPResponse:
+def raw_response(answer: TransportResponse, method: str) -> urllib3.BaseHTTPResponse:
     """Return an answer as urllib3 has it, which is what requests takes.
 
     Args:
         answer: The answer; closing the result closes it, and so does its end.
         method: The method of the request.
     """
+    if isinstance(answer, OpenSslResponse):
+        return answer.raw
     headers = urllib3.HTTPHeaderDict()
     for name, value in answer.headers:
         headers.add(name, value)

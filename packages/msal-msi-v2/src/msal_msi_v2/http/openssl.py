@@ -81,7 +81,7 @@ class OpenSslTransport:
             )
         _check_headers(headers)
         with _translated(url):
-            pool = self._pool(certificate, route or Route(proxy=_proxy_for(url)))
+            pool = self._pool(certificate, route or Route(proxy=environment_proxy(url)))
             response = pool.urlopen(
                 method,
                 url,
@@ -129,21 +129,29 @@ class OpenSslTransport:
 
         Some servers, Key Vault among them, ask only after they have read the request.
         """
-        bundle = route.ca_bundle or self._ca_bundle
-        directory = Path(bundle).is_dir()
-        try:
-            context = ssl.create_default_context(
-                cafile=None if directory else bundle, capath=bundle if directory else None
-            )
-        except OSError as exc:
-            raise MsiV2ClientError(
-                "invalid_request",
-                f"The CA bundle {bundle!r} cannot be read: {exc.strerror or exc}.",
-            ) from exc
+        context = trusting_context(route.ca_bundle or self._ca_bundle)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.post_handshake_auth = True
         load_certificate(context, certificate)
         return context
+
+
+def trusting_context(ca_bundle: str) -> ssl.SSLContext:
+    """Return a client's TLS settings that trust a PEM file, or an OpenSSL directory, of CAs.
+
+    Raises:
+        MsiV2ClientError: ``invalid_request``: it cannot be read.
+    """
+    directory = Path(ca_bundle).is_dir()
+    try:
+        return ssl.create_default_context(
+            cafile=None if directory else ca_bundle, capath=ca_bundle if directory else None
+        )
+    except OSError as exc:
+        raise MsiV2ClientError(
+            "invalid_request",
+            f"The CA bundle {ca_bundle!r} cannot be read: {exc.strerror or exc}.",
+        ) from exc
 
 
 def load_certificate(context: ssl.SSLContext, certificate: BindingCertificate) -> None:
@@ -183,24 +191,32 @@ def load_certificate(context: ssl.SSLContext, certificate: BindingCertificate) -
 
 
 class OpenSslResponse:
-    """A ``TransportResponse`` over urllib3."""
+    """A ``TransportResponse`` over urllib3.
+
+    Attributes:
+        raw: urllib3's own response.
+    """
 
     def __init__(self, response: urllib3.BaseHTTPResponse, url: str) -> None:
-        self._response = response
+        self.raw = response
         self._url = url
         self.status: int = response.status
         self.reason: str = response.reason or ""
-        self.headers: Sequence[tuple[str, str]] = tuple(response.headers.items())
+
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]:
+        """As received; see ``TransportResponse.headers``."""
+        return tuple(self.raw.headers.items())
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body; see ``TransportResponse.iter_bytes``."""
         with _translated(self._url):
-            yield from self._response.stream(chunk_size, decode_content=False)
+            yield from self.raw.stream(chunk_size, decode_content=False)
 
     def close(self) -> None:
         """Give the connection back, or drop it if the body was not read to its end."""
-        self._response.close()
-        self._response.release_conn()
+        self.raw.close()
+        self.raw.release_conn()
 
 
 def _make_pool(context: ssl.SSLContext, route: Route) -> urllib3.PoolManager:
@@ -224,7 +240,8 @@ def _finite(seconds: float) -> float | None:
     return None if math.isinf(seconds) else seconds
 
 
-def _proxy_for(url: str) -> str | None:
+def environment_proxy(url: str) -> str | None:
+    """Return the URL of the proxy that the environment names for a URL, if it names any."""
     proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
     proxy: str | None = requests.utils.select_proxy(url, proxies)
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"

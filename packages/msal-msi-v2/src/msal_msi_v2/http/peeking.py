@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from msal_msi_v2.platforms import TransportResponse
 
+LONGEST_REFUSAL = 65536
+"""Bytes of a refusal's body that are looked into."""
+
 
 class PeekedResponse:
     """A ``TransportResponse`` over another one.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msal_msi_v2.protocol.refusal import STALE_BINDING, challenged_claims, is_expired
 from msal_msi_v2.tokens import authorization_header
 
-from .peeking import PeekedResponse
+from .peeking import LONGEST_REFUSAL, PeekedResponse
 
 if TYPE_CHECKING:
     from msal_msi_v2.client import ManagedIdentityClient
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .presenting import Outgoing
 
 _UNAUTHORIZED = 401
-_LONGEST_REFUSAL = 65536
 _REQUEST_ID = "x-ms-client-request-id"
 
 
@@ -74,7 +73,7 @@ class ResourceTokens:
             answer = outgoing.send(result["binding_certificate"], headers)
             if answer.status != _UNAUTHORIZED:
                 return answer
-            refusal = PeekedResponse(answer, _LONGEST_REFUSAL)
+            refusal = PeekedResponse(answer, LONGEST_REFUSAL)
             remedy = self._remedy(refusal, result)
             if remedy is None or remedy in tried:
                 return refusal

@@ -21,6 +21,7 @@ class MtlsSession(requests.Session):
         """Take the adapter, and the CAs to trust; ``None``: those that ``requests`` trusts."""
         super().__init__()
         self.verify = ca_bundle or True
+        self.auth = _as_it_is
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self.mount("https://", adapter)
         self.mount("http://", adapter)  # which refuses
@@ -29,5 +30,10 @@ class MtlsSession(requests.Session):
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
         """Let the session's own ``verify`` go before the environment's, unlike requests."""
-        verify = self.verify if verify is None else verify
+        verify = self.verify if verify is None or verify is True else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keep requests from looking for a password in ``.netrc``: the token is the login."""
+    return request

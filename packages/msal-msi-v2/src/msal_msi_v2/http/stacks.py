@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .openssl import OpenSslTransport
+from .openssl import OpenSslTransport, environment_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ class StackTransport:
         """Send one request; see ``BindingTransport.request``."""
         transport = certificate.transport or self._openssl
         if certificate.transport is not None and route is not None:
-            route = _asked_for(route)
+            route = _asked_for(route, url)
         return transport.request(
             method,
             url,
@@ -61,8 +61,14 @@ class StackTransport:
         self._openssl.close()
 
 
-def _asked_for(route: Route) -> Route | None:
-    """Leave a platform's stack its own ways, where nobody but OpenSSL's environment says more."""
+def _asked_for(route: Route, url: str) -> Route | None:
+    """Leave a platform's stack its own ways, where the environment alone says otherwise.
+
+    requests merges what the environment says into what its caller says; but its variables are
+    about OpenSSL, and Windows has settings of its own.
+    """
     if route.ca_bundle in {os.environ.get(name) for name in _OPENSSL_VARIABLES}:
         route = replace(route, ca_bundle=None)
+    if route.proxy is not None and route.proxy == environment_proxy(url):
+        route = replace(route, proxy=None)
     return None if route.ca_bundle is None and route.proxy is None else route

@@ -1,0 +1,172 @@
+"""What httpx's requests and answers are to a binding transport, without regard to event loops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import certifi
+import httpx
+
+from msal_msi_v2.binding import BindingCertificate
+from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
+from msal_msi_v2.platforms import Route, Timeout
+from msal_msi_v2.settings import environment_ca_bundle
+
+from .openssl import environment_proxy, trusting_context
+from .presenting import FixedCertificate, Presenter
+from .stacks import StackTransport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Mapping
+
+    from msal_msi_v2.platforms import TransportResponse
+
+EXCEPTIONS: dict[TransportFailure, type[httpx.TransportError]] = {
+    TransportFailure.CONNECT: httpx.ConnectError,
+    TransportFailure.CONNECT_TIMEOUT: httpx.ConnectTimeout,
+    TransportFailure.READ_TIMEOUT: httpx.ReadTimeout,
+    TransportFailure.SERVER_CERTIFICATE: httpx.ConnectError,
+    TransportFailure.HANDSHAKE: httpx.ConnectError,
+    TransportFailure.BROKEN: httpx.ReadError,
+}
+"""httpx's exception for each way that a request can fail."""
+_ORIGIN = "msal_msi_v2.origin"
+
+
+class Caller:
+    """Sends httpx's requests with the right certificates."""
+
+    def __init__(
+        self,
+        certificate: BindingCertificate | Presenter,
+        *,
+        verify: str | bool,
+        proxy: str | None,
+    ) -> None:
+        """Choose; see ``MtlsTransport``."""
+        if verify is False:
+            raise MsiV2ClientError(
+                "invalid_request",
+                "verify is False, and a bound token is not shown over a connection that nobody "
+                "verifies. Set it to the path of your CA bundle.",
+            )
+        self._presenter: Presenter = (
+            FixedCertificate(certificate)
+            if isinstance(certificate, BindingCertificate)
+            else certificate
+        )
+        self._ca_bundle = None if verify is True else str(verify)
+        self._trusted = self._ca_bundle or environment_ca_bundle()
+        self._proxy = proxy
+        self._transport = StackTransport(self._trusted)
+
+    def call(self, request: httpx.Request, body: bytes | Iterable[bytes]) -> TransportResponse:
+        """Send a request.
+
+        Args:
+            request: The request.
+            body: Its body; pieces can be sent only once.
+
+        Raises:
+            httpx.TransportError: No answer came back; its cause is a ``TransportError``.
+            MsiV2Error: No token could be had.
+        """
+        proxy = self._proxy or environment_proxy(str(request.url))
+        route = Route(self._ca_bundle, proxy)
+        return self._presenter.send(_Outgoing(request, body, self._transport, route))
+
+    def plain_context(self) -> ssl.SSLContext:
+        """Return TLS settings with the same CAs, and no certificate."""
+        return trusting_context(self._trusted or certifi.where())
+
+    def close(self) -> None:
+        """Close the connections, but those of a platform's own stack, which others share."""
+        self._transport.close()
+
+
+def has_left(request: httpx.Request) -> bool:
+    """Tell whether redirects have led a request away from the origin that it was made for.
+
+    httpx hands a request's extensions on to the one that a redirect makes of it.
+
+    Raises:
+        MsiV2ClientError: ``invalid_request``: its URL is not ``https``.
+    """
+    url = request.url
+    if url.scheme != "https":
+        raise MsiV2ClientError(
+            "invalid_request",
+            "A bound token goes over https only, and this URL is another. Use its https form.",
+        )
+    marks: Any = request.extensions
+    origin = (url.scheme, url.host, url.port)
+    if marks.setdefault(_ORIGIN, origin) != origin:
+        marks[_ORIGIN] = None  # for good, wherever the next redirect leads
+    return marks[_ORIGIN] is None
+
+
+def build_response(answer: TransportResponse, stream: Any) -> httpx.Response:
+    """Return an answer as httpx has it, with a stream for its body."""
+    return httpx.Response(
+        answer.status,
+        headers=[(name.encode(), value.encode("latin-1")) for name, value in answer.headers],
+        stream=stream,
+        extensions={
+            "http_version": b"HTTP/1.1",
+            "reason_phrase": answer.reason.encode("latin-1", "replace"),
+        },
+    )
+
+
+class _Outgoing:
+    """An ``Outgoing`` over a request of httpx."""
+
+    def __init__(
+        self,
+        request: httpx.Request,
+        body: bytes | Iterable[bytes],
+        transport: StackTransport,
+        route: Route,
+    ) -> None:
+        self._request = request
+        self._body = body
+        self._transport = transport
+        self._route = route
+
+    def header(self, name: str) -> str | None:
+        value: str | None = self._request.headers.get(name)
+        return value
+
+    def send(
+        self, certificate: BindingCertificate, headers: Mapping[str, str]
+    ) -> TransportResponse:
+        request = self._request
+        merged = httpx.Headers(request.headers)
+        merged.update(headers)
+        merged.pop("Transfer-Encoding", None)  # the transport's business
+        try:
+            return self._transport.request(
+                request.method,
+                str(request.url),
+                certificate=certificate,
+                headers=[(name.decode(), value.decode("latin-1")) for name, value in merged.raw],
+                body=self._body or None,
+                timeout=_timeout(request),
+                route=self._route,
+            )
+        except TransportError as exc:
+            raise EXCEPTIONS[exc.failure](str(exc), request=request) from exc
+
+    def drop(self, certificate: BindingCertificate) -> None:
+        self._transport.drop(certificate)
+
+    def rewind(self) -> bool:
+        return isinstance(self._body, bytes)
+
+
+def _timeout(request: httpx.Request) -> Timeout:
+    """Return httpx's timeout, where ``None`` waits for ever, as ours."""
+    given = request.extensions.get("timeout", {})
+    connect, read = given.get("connect"), given.get("read")
+    return Timeout(*(float("inf") if one is None else float(one) for one in (connect, read)))

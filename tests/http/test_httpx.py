@@ -1,0 +1,266 @@
+"""``MtlsTransport`` and ``AsyncMtlsTransport``, over every TLS stack."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from acquiring import RESOURCE, acquire, make_client
+
+from msal_msi_v2 import MsiV2ClientError, MsiV2Error, MtlsBindingStrength, authorization_header
+from msal_msi_v2.emulator import Body, Delay, Drop, OAuthError, Status
+
+httpx = pytest.importorskip("httpx")
+anyio = pytest.importorskip("anyio")
+
+from msal_msi_v2.http import AsyncMtlsTransport, MtlsTransport  # noqa: E402 - needs httpx
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from msal_msi_v2 import ManagedIdentityClient
+
+CLAIMS = base64.b64encode(b'{"access_token":{"nbf":{"essential":true,"value":"1"}}}').decode()
+CHALLENGE = Status(401, {"WWW-Authenticate": f'Bearer claims="{CLAIMS}"'})
+STALE = Status(401, body="MtlsCnfClaimRequestDataValidationFailed")
+EXPIRED = Status(401, {"WWW-Authenticate": 'mtls_pop error="invalid_token"'})
+OPTIONS: dict[str, Any] = {"min_strength": MtlsBindingStrength.SOFTWARE}
+
+
+@pytest.fixture
+def client(emulator: Any, platform: Any) -> ManagedIdentityClient:
+    del emulator
+    return make_client(platform)
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request: pytest.FixtureRequest, client: ManagedIdentityClient) -> Iterator[Any]:
+    """Send one request, and read its answer, as either kind of program does."""
+    kind = MtlsTransport if request.param == "sync" else AsyncMtlsTransport
+    transport: Any = kind.for_resource(client, RESOURCE, **OPTIONS)
+
+    def send(method: str, url: str, **options: Any) -> Any:
+        settings = {"timeout": 30, "follow_redirects": True, "transport": transport}
+        settings |= {"timeout": options.pop("timeout", 30)}
+        if request.param == "sync":
+            return httpx.Client(**settings).request(method, url, **options)
+
+        async def main() -> Any:
+            async with httpx.AsyncClient(**settings) as session:
+                return await session.request(method, url, **options)
+
+        return anyio.run(main)
+
+    yield send
+    if request.param == "sync":
+        transport.close()
+    else:
+        anyio.run(transport.aclose)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
+def test_every_method_carries_token_and_certificate(emulator: Any, call: Any, method: str) -> None:
+    assert call(method, emulator.resource_url, headers={"X-A": "1"}).status_code == 200
+    (sent,) = emulator.requests_to("resource")
+    assert sent.method == method
+    assert sent.headers["authorization"].startswith("mtls_pop eyJ")
+    assert sent.headers["x-ms-tokenboundauth"] == "true"
+    assert len(sent.headers["x-ms-client-request-id"]) == 36
+    assert sent.headers["x-a"] == "1"
+    assert sent.client_certificate
+
+
+@pytest.mark.parametrize(
+    ("options", "body"),
+    [
+        ({"content": b"bytes"}, b"bytes"),
+        ({"content": "ü"}, "ü".encode()),
+        ({"json": {"a": 1}}, b'{"a":1}'),
+        ({"data": {"a": "b c"}}, b"a=b+c"),
+        ({}, b""),
+    ],
+)
+def test_every_kind_of_body(emulator: Any, call: Any, options: dict[str, Any], body: bytes) -> None:
+    assert call("POST", emulator.resource_url, **options).json()["body_length"] == len(body)
+    assert emulator.requests_to("resource")[0].body == body
+
+
+def test_files_are_sent_in_parts(emulator: Any, client: ManagedIdentityClient) -> None:
+    transport = MtlsTransport.for_resource(client, RESOURCE, **OPTIONS)
+    with httpx.Client(transport=transport) as session:
+        answer = session.post(
+            emulator.resource_url, files={"f": io.BytesIO(b"x" * 200_000)}, timeout=30
+        )
+    assert answer.json()["body_length"] > 200_000
+
+
+@pytest.mark.parametrize("fault", [CHALLENGE, STALE, EXPIRED])
+def test_a_refusal_that_can_be_mended_is_and_once(emulator: Any, call: Any, fault: Status) -> None:
+    emulator.faults.add("resource", fault)
+    assert call("POST", emulator.resource_url, content=b"again").status_code == 200
+    assert [sent.body for sent in emulator.requests_to("resource")] == [b"again"] * 2
+    emulator.clear_requests()
+    emulator.faults.add("resource", fault, times=None)
+    assert call("GET", emulator.resource_url).status_code == 401
+    assert len(emulator.requests_to("resource")) <= 2
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    for piece in (b"in ", b"pieces"):
+        yield piece
+
+
+@pytest.mark.parametrize("fault", [None, STALE])
+def test_a_body_in_pieces_is_sent_only_once(
+    emulator: Any, client: ManagedIdentityClient, fault: Status | None
+) -> None:
+    if fault:
+        emulator.faults.add("resource", fault, times=2)
+
+    async def main() -> int:
+        transport = AsyncMtlsTransport.for_resource(client, RESOURCE, **OPTIONS)
+        async with httpx.AsyncClient(transport=transport, timeout=30) as session:
+            answer = await session.post(emulator.resource_url, content=pieces())
+            return int(answer.status_code)
+
+    expected = 401 if fault else 200
+    assert anyio.run(main) == expected
+    transport = MtlsTransport.for_resource(client, RESOURCE, **OPTIONS)
+    with httpx.Client(transport=transport, timeout=30) as session:
+        sync = session.post(emulator.resource_url, content=iter([b"in ", b"pieces"]))
+    assert sync.status_code == expected
+    assert [sent.body for sent in emulator.requests_to("resource")] == [b"in pieces"] * 2
+
+
+def test_an_answer_is_decompressed(emulator: Any, call: Any) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+    emulator.faults.add("resource", Body(gzip.compress(b"text " * 50_000), headers=headers))
+    assert call("GET", emulator.resource_url).text == "text " * 50_000
+
+
+def test_an_answer_streams(emulator: Any, client: ManagedIdentityClient) -> None:
+    emulator.faults.add("resource", Body(b"x" * 300_000), times=2)
+    transport = MtlsTransport.for_resource(client, RESOURCE, **OPTIONS)
+    with httpx.Client(transport=transport, timeout=30) as session:
+        with session.stream("GET", emulator.resource_url) as answer:
+            assert sum(map(len, answer.iter_bytes())) == 300_000
+        with session.stream("GET", emulator.resource_url) as answer:
+            next(answer.iter_bytes())  # and no more of it
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("https://localhost:9/", "ConnectError"), ("https://no-such-host.invalid/", "ConnectError")],
+)
+def test_nobody_there_is_httpx_own_error(call: Any, url: str, expected: str) -> None:
+    with pytest.raises(httpx.TransportError) as caught:
+        call("GET", url)
+    assert type(caught.value).__name__ == expected
+    assert isinstance(caught.value.__cause__, MsiV2Error)
+    assert caught.value.request.url == url
+
+
+def test_timeouts_and_breaks_are_httpx_own_errors(emulator: Any, call: Any) -> None:
+    call("GET", emulator.resource_url)
+    emulator.faults.add("resource", Delay(5))
+    with pytest.raises(httpx.ReadTimeout):
+        call("GET", emulator.resource_url, timeout=httpx.Timeout(30, read=0.3))
+    emulator.faults.add("resource", Drop(after_bytes=3))
+    with pytest.raises(httpx.ReadError):
+        call("GET", emulator.resource_url)
+
+
+def test_an_acquisition_that_fails_is_ours(emulator: Any, call: Any) -> None:
+    emulator.faults.add("token", OAuthError("unauthorized_client"), times=None)
+    with pytest.raises(MsiV2Error, match="unauthorized_client"):
+        call("GET", emulator.resource_url)
+    assert emulator.requests_to("resource") == []
+
+
+def test_redirects_keep_both_within_the_origin_only(emulator: Any, call: Any) -> None:
+    emulator.faults.add("resource", Status(307, {"Location": "/there"}))
+    assert call("GET", emulator.resource_url).json()["path"] == "/there"
+    elsewhere = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    emulator.faults.add("resource", Status(302, {"Location": elsewhere}))
+    assert call("GET", emulator.resource_url).status_code == 401
+    (sent,) = emulator.requests_to("vault")
+    assert (sent.headers.get("authorization"), sent.client_certificate) == (None, None)
+    emulator.faults.add("resource", Status(302, {"Location": emulator.imds_url}))
+    with pytest.raises(MsiV2ClientError, match="https only"):
+        call("GET", emulator.resource_url)
+
+
+def test_verify_false_is_refused(emulator: Any, client: ManagedIdentityClient) -> None:
+    certificate = acquire(client)["binding_certificate"]
+    for kind in (MtlsTransport, AsyncMtlsTransport):
+        with pytest.raises(MsiV2ClientError, match="verify is False"):
+            kind(certificate, verify=False)
+    del emulator
+
+
+def test_with_one_certificate_the_caller_brings_the_token(
+    emulator: Any, client: ManagedIdentityClient
+) -> None:
+    result = acquire(client, resource="https://resource.example")
+    headers = {"Authorization": authorization_header(result)}
+    with httpx.Client(transport=MtlsTransport(result["binding_certificate"])) as session:
+        assert session.get(emulator.resource_url, headers=headers, timeout=30).status_code == 200
+        assert session.get(emulator.resource_url, timeout=30).status_code == 401
+
+
+# --- the event loop
+
+
+def run_async(client: ManagedIdentityClient, work: Callable[[Any], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        transport = AsyncMtlsTransport.for_resource(client, RESOURCE, **OPTIONS)
+        async with httpx.AsyncClient(transport=transport, timeout=30) as session:
+            return await work(session)
+
+    return anyio.run(main)
+
+
+def test_the_loop_runs_on_while_requests_wait(emulator: Any, client: ManagedIdentityClient) -> None:
+    acquire(client)
+    emulator.faults.add("resource", Delay(0.5), times=32)
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await anyio.sleep(0.01)
+            ticks += 1
+
+    async def work(session: Any) -> list[int]:
+        statuses: list[int] = []
+
+        async def one() -> None:
+            statuses.append((await session.get(emulator.resource_url)).status_code)
+
+        async with anyio.create_task_group() as ticking:
+            ticking.start_soon(tick)
+            async with anyio.create_task_group() as group:
+                for _ in range(32):
+                    group.start_soon(one)
+            ticking.cancel_scope.cancel()
+        return statuses
+
+    assert run_async(client, work) == [200] * 32
+    assert ticks > 5, "it never ran"
+
+
+def test_a_cancelled_request_is_left_alone_at_once(
+    emulator: Any, client: ManagedIdentityClient
+) -> None:
+    acquire(client)
+    emulator.faults.add("resource", Delay(2))
+
+    async def work(session: Any) -> tuple[bool, int]:
+        with anyio.move_on_after(0.3) as scope:
+            await session.get(emulator.resource_url)
+        return scope.cancelled_caught, (await session.get(emulator.resource_url)).status_code
+
+    assert run_async(client, work) == (True, 200)
