@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
-from msal_msi_v2.errors import TransportFailure
+from msal_msi_v2.errors import TransportError, TransportFailure
 
 
 def failure_of(exc: OSError) -> TransportFailure:
@@ -14,6 +14,11 @@ def failure_of(exc: OSError) -> TransportFailure:
     Args:
         exc: What ``requests`` raised, or another client of its shape.
     """
+    inner = exc.args[0] if exc.args else None
+    if isinstance(inner, TransportError):  # out of an adapter of ours, which knows better
+        return inner.failure
+    if isinstance(exc, requests.exceptions.SSLError):
+        return TransportFailure.SERVER_CERTIFICATE
     if isinstance(exc, requests.exceptions.ConnectTimeout):
         return TransportFailure.CONNECT_TIMEOUT
     if isinstance(exc, requests.exceptions.Timeout | TimeoutError):
