@@ -69,8 +69,10 @@ def check_resource(resource: str, host: str) -> str:
 def belongs(host: str, resource: str) -> bool:
     """Tell whether a vault's host is the resource's, or one below it."""
     parts = urlsplit(resource)
-    owner = (parts.hostname or "").rstrip(".")
-    if parts.scheme != "https" or "." not in owner or parts.path or parts.query or parts.fragment:
+    owner = parts.netloc.lower()
+    if resource.lower() != f"https://{owner}" or not re.fullmatch(
+        r"[a-z0-9-]+(\.[a-z0-9-]+)+", owner
+    ):
         return False
     return host == owner or host.endswith(f".{owner}")
 

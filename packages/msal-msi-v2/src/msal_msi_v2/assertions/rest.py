@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .refusals import Operation
 
 logger = logging.getLogger("msal_msi_v2")
+
+V = TypeVar("V")
 
 API_VERSION = "7.4"
 TIMEOUT = (5.0, 15.0)
@@ -97,8 +99,9 @@ class VaultConnection:
         *,
         json: dict[str, str] | None = None,
         required: tuple[str, ...],
-    ) -> dict[str, Any]:
-        """Ask the vault for something, and return its answer.
+        read: Callable[[dict[str, Any]], V],
+    ) -> V:
+        """Ask the vault for something, and return what is made of its answer.
 
         Args:
             operation: What is asked for, as permissions name it.
@@ -106,6 +109,7 @@ class VaultConnection:
             path: From the vault's URL.
             json: What to send.
             required: The members that the answer must have, all of them text.
+            read: Makes something of the answer, or raises a ``KeyVaultError``.
 
         Raises:
             KeyVaultError: The vault refuses, or answers what the protocol does not allow.
@@ -119,7 +123,7 @@ class VaultConnection:
             response = self._send_with_retries(lambda: self._send(method, url, guid, json))
             if response.status not in _SUCCESS:
                 raise refusal(response, operation, url, guid)
-            return _parse(response, operation, required)
+            return read(_parse(response, operation, required))
         except MsiV2ServiceError as exc:
             exc.correlation_id = exc.correlation_id or guid
             raise

@@ -120,21 +120,13 @@ def read_certificate(
         MsiV2Error: It could not be read, or its key is not RSA.
     """
     path = f"/certificates/{name}" + (f"/{version}" if version else "")
-    answer = connection.call(READ_CERTIFICATE, "GET", path, required=("cer", "kid"))
-    try:
-        der = base64.b64decode(answer["cer"], validate=True)
-        certificate = signing_certificate(der)
-        key_id = parse_key_id(answer["kid"])
-    except MsiV2ClientError as exc:
-        raise KeyVaultError(
-            UNUSABLE, f"The certificate {name!r} is of no use for assertions: {exc}"
-        ) from exc
-    except ValueError as exc:
-        raise malformed(f"The certificate {name!r} is not base64.") from exc
-    # The answer is not to choose whom the token is shown to next.
-    if key_id.vault_url != connection.url or version not in {None, key_id.version}:
-        raise malformed(f"The key of the certificate {name!r} is not where it must be.")
-    return VaultCertificate(certificate, key_id, _is_exportable(answer))
+    return connection.call(
+        READ_CERTIFICATE,
+        "GET",
+        path,
+        required=("cer", "kid"),
+        read=lambda answer: _read_certificate(answer, connection.url, version),
+    )
 
 
 def sign(connection: VaultConnection, key: KeyId, signed: bytes, algorithm: Algorithm) -> bytes:
@@ -144,17 +136,41 @@ def sign(connection: VaultConnection, key: KeyId, signed: bytes, algorithm: Algo
         MsiV2Error: It did not.
     """
     digest = b64url_encode(hashlib.sha256(signed).digest())
-    answer = connection.call(
+    return connection.call(
         SIGN,
         "POST",
         f"{key.path}/sign",
         json={"alg": algorithm, "value": digest},
         required=("kid", "value"),
+        read=_read_signature,
     )
+
+
+def _read_certificate(
+    answer: dict[str, Any], vault_url: str, version: str | None
+) -> VaultCertificate:
+    try:
+        certificate = signing_certificate(base64.b64decode(answer["cer"], validate=True))
+        key_id = parse_key_id(answer["kid"])
+    except MsiV2ClientError as exc:
+        raise KeyVaultError(
+            UNUSABLE, f"The certificate is of no use for assertions: {exc.error_description}"
+        ) from exc
+    except ValueError as exc:
+        raise malformed("The certificate that Key Vault answers is not base64.") from exc
+    # The answer is not to choose whom the token is shown to next.
+    if key_id.vault_url.lower() != vault_url.lower() or version not in {None, key_id.version}:
+        raise malformed(
+            "The key of the certificate that Key Vault answers is not where it must be."
+        )
+    return VaultCertificate(certificate, key_id, _is_exportable(answer))
+
+
+def _read_signature(answer: dict[str, Any]) -> bytes:
     try:
         return b64url_decode(answer["value"].rstrip("="))
     except ValueError as exc:
-        raise malformed("The signature is not base64url.") from exc
+        raise malformed("The signature that Key Vault answers is not base64url.") from exc
 
 
 def _is_exportable(answer: dict[str, Any]) -> bool:

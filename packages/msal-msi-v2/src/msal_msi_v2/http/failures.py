@@ -7,6 +7,16 @@ from urllib3.exceptions import ReadTimeoutError
 
 from msal_msi_v2.errors import TransportError, TransportFailure
 
+_FAILURES: tuple[tuple[type[OSError], TransportFailure], ...] = (
+    (requests.exceptions.SSLError, TransportFailure.SERVER_CERTIFICATE),  # a ConnectionError too
+    (requests.ConnectTimeout, TransportFailure.CONNECT_TIMEOUT),  # a ConnectionError too
+    (requests.Timeout, TransportFailure.READ_TIMEOUT),
+    (requests.ConnectionError, TransportFailure.CONNECT),
+    (requests.RequestException, TransportFailure.BROKEN),
+    (TimeoutError, TransportFailure.READ_TIMEOUT),  # of a client that is not requests'
+)
+_OTHER = TransportFailure.CONNECT
+
 
 def failure_of(exc: OSError) -> TransportFailure:
     """Return where a request failed.
@@ -17,19 +27,10 @@ def failure_of(exc: OSError) -> TransportFailure:
     inner = exc.args[0] if exc.args else None
     if isinstance(inner, TransportError):  # out of an adapter of ours, which knows better
         return inner.failure
-    if isinstance(exc, requests.exceptions.SSLError):
-        return TransportFailure.SERVER_CERTIFICATE
-    if isinstance(exc, requests.exceptions.ConnectTimeout):
-        return TransportFailure.CONNECT_TIMEOUT
-    if isinstance(exc, requests.exceptions.Timeout | TimeoutError):
+    # requests calls a read timeout within the body a connection error
+    if isinstance(exc, requests.ConnectionError) and any(_is_late(arg) for arg in exc.args):
         return TransportFailure.READ_TIMEOUT
-    if isinstance(exc, requests.exceptions.ConnectionError):
-        # requests calls a read timeout within the body a connection error
-        late = any(_is_late(arg) for arg in exc.args)
-        return TransportFailure.READ_TIMEOUT if late else TransportFailure.CONNECT
-    if isinstance(exc, requests.exceptions.RequestException):
-        return TransportFailure.BROKEN
-    return TransportFailure.CONNECT
+    return next((found for kind, found in _FAILURES if isinstance(exc, kind)), _OTHER)
 
 
 def _is_late(inner: object) -> bool:
