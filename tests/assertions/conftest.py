@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 import requests
+from detour import Detour
 from fake_clock import FakeClock
-from requests.adapters import HTTPAdapter
 from small_cloud import RESOURCE, VAULT_TOKEN, SmallCloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-class Detour(HTTPAdapter):
-    """Leads the requests for any host to one server, as name resolution would."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._url = url
-
-    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        parts = urlsplit(request.url)
-        request.headers["X-Asked-Host"] = parts.netloc
-        request.url = self._url + parts._replace(scheme="", netloc="").geturl()
-        return super().send(request, *args, **kwargs)
 
 
 @pytest.fixture

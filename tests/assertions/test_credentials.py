@@ -13,7 +13,6 @@ from acquiring import NO_ATTESTATION
 from small_cloud import CLIENT_ID, RESOURCE, TENANTS, VAULT_TOKEN, SmallCloud
 
 from msal_msi_v2 import (
-    KeyVaultError,
     ManagedIdentityClient,
     MsiV2ClientError,
     MsiV2Error,
@@ -25,6 +24,10 @@ from msal_msi_v2.assertions import (
     KeyVaultCertificateAssertion,
     ManagedIdentityAssertion,
 )
+from msal_msi_v2.assertions.refusals import Operation
+from msal_msi_v2.assertions.rest import VaultConnection
+from msal_msi_v2.clock import SystemClock
+from msal_msi_v2.errors import TransportError, TransportFailure
 from msal_msi_v2.software import SoftwarePlatform
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ CONTEXT = {
     "client_id": CLIENT_ID,
     "token_endpoint": f"https://login.microsoftonline.com/{TENANTS[0]}/oauth2/v2.0/token",
 }
+SECRET = "the emulator's secret"
 AUDIENCE = "api://AzureADTokenExchange"
 AccessToken = namedtuple("AccessToken", ["token", "expires_on"])  # noqa: PYI024 - the shape of azure-core's
 TokenInfo = namedtuple("TokenInfo", ["token", "token_type"])  # noqa: PYI024 - the same
@@ -82,11 +86,17 @@ def ask_small_vault(cloud: SmallCloud, credential: Any) -> str:
     return KeyVaultCertificateAssertion(cloud.url, "app", credential, resource=RESOURCE)(CONTEXT)
 
 
-def ask_emulated_vault(emulator: MsiV2Emulator, credential: Any) -> str:
-    assertion = KeyVaultCertificateAssertion(
-        emulator.vault_url, "app", credential, resource=RESOURCE
+GET_SECRET = Operation("secrets/get", "", "")
+
+
+def open_emulated_vault(emulator: MsiV2Emulator, credential: Any) -> str:
+    """Read a secret, over the connection that reads certificates and signs."""
+    connection = VaultConnection(
+        emulator.vault_url, credential, resource=RESOURCE, http_client=None, clock=SystemClock()
     )
-    return assertion(CONTEXT)
+    return connection.call(
+        GET_SECRET, "GET", "/secrets/x", required=("value",), read=lambda answer: answer["value"]
+    )
 
 
 def test_a_token_credential_is_asked_for_the_default_scope(cloud: SmallCloud) -> None:
@@ -142,56 +152,53 @@ def test_what_is_no_bearer_token_is_not_shown(
 
 
 def test_our_client_opens_the_vault_with_bound_tokens_only(emulator: MsiV2Emulator) -> None:
-    with pytest.raises(KeyVaultError) as caught:
-        ask_emulated_vault(emulator, client_of(emulator))
-    assert caught.value.error == "key_vault_not_found", "it was let in"
-    sent = emulator.requests[-1]
-    assert sent.headers["Authorization"].startswith("mtls_pop ")
+    assert open_emulated_vault(emulator, client_of(emulator)) == SECRET
+    (sent,) = emulator.requests_to("vault")
+    assert sent.headers["authorization"].startswith("mtls_pop ")
     assert sent.headers["x-ms-tokenboundauth"] == "true"
 
 
 def test_the_same_token_is_refused_over_a_plain_connection(emulator: MsiV2Emulator) -> None:
-    client = client_of(emulator)
-    with pytest.raises(KeyVaultError):
-        ask_emulated_vault(emulator, client)
-    sent = emulator.requests[-1]
-    names = ("Authorization", "x-ms-tokenboundauth")
-    headers = {name: sent.headers[name] for name in names}
-    plain = requests.get(
-        f"{emulator.vault_url}/certificates/app?api-version=7.4", headers=headers, timeout=30
-    )
-    assert plain.status_code == 401
+    open_emulated_vault(emulator, client_of(emulator))
+    (sent,) = emulator.requests_to("vault")
+    headers = {name: sent.headers[name] for name in ("authorization", "x-ms-tokenboundauth")}
+    url = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    assert requests.get(url, headers=headers, timeout=30).status_code == 401
+    headers["authorization"] = headers["authorization"].replace("mtls_pop", "Bearer")
+    assert requests.get(url, headers=headers, timeout=30).status_code == 401
 
 
 def test_a_bound_vault_is_never_opened_with_less(emulator: MsiV2Emulator) -> None:
     with pytest.raises(MsiV2ClientError) as caught:
-        ask_emulated_vault(emulator, client_of(emulator, keyguard=False))
+        open_emulated_vault(emulator, client_of(emulator, keyguard=False))
     assert caught.value.error == "mtls_pop_requires_keyguard"
     assert emulator.requests_to("vault") == []
     assert emulator.requests_to("imds_token") == []
 
 
 def test_options_of_bound_tokens_are_said_outright(emulator: MsiV2Emulator) -> None:
-    soft = BoundCredential(
-        client_of(emulator, keyguard=False), min_strength=MtlsBindingStrength.SOFTWARE
-    )
-    with pytest.raises(KeyVaultError) as caught:
-        ask_emulated_vault(emulator, soft)
-    assert caught.value.error == "key_vault_not_found"
+    soft = client_of(emulator, keyguard=False)
+    accepting = BoundCredential(soft, min_strength=MtlsBindingStrength.SOFTWARE)
+    assert open_emulated_vault(emulator, accepting) == SECRET
+    assert emulator.requests_to("attestation") == []
     attested = BoundCredential(client_of(emulator), with_attestation_support=True)
-    emulator.clear_requests()
-    with pytest.raises(KeyVaultError):
-        ask_emulated_vault(emulator, attested)
+    assert open_emulated_vault(emulator, attested) == SECRET
     assert len(emulator.requests_to("attestation")) == 1
 
 
 def test_bearer_tokens_of_our_client_are_asked_for_outright(emulator: MsiV2Emulator) -> None:
     for credential in (BearerCredential(client_of(emulator)), msals_client()):
-        emulator.clear_requests()
-        with pytest.raises(KeyVaultError) as caught:
-            ask_emulated_vault(emulator, credential)
-        assert caught.value.error == "key_vault_not_found", "it was let in"
-        assert emulator.requests[-1].headers["Authorization"].startswith("Bearer ")
+        assert open_emulated_vault(emulator, credential) == SECRET
+        assert emulator.requests_to("vault")[-1].headers["authorization"].startswith("Bearer ")
+
+
+def test_a_bound_vault_that_is_not_there(emulator: MsiV2Emulator) -> None:
+    away = KeyVaultCertificateAssertion(
+        "https://localhost:9", "app", client_of(emulator), resource=RESOURCE
+    )
+    with pytest.raises(TransportError) as caught:
+        away(CONTEXT)
+    assert caught.value.failure is TransportFailure.CONNECT
 
 
 @pytest.mark.parametrize("ours", [True, False])

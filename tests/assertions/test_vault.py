@@ -199,7 +199,10 @@ def test_a_signature_of_another_shape(cloud: SmallCloud, options: dict[str, Any]
 
 def test_a_certificate_whose_key_is_elsewhere(cloud: SmallCloud, options: dict[str, Any]) -> None:
     made = cloud.create()
-    answer = {**cloud._describe(made), "kid": f"https://evil.example/keys/app/{made.version}"}
+    answer = {
+        **cloud.describe(made, cloud.url),
+        "kid": f"https://evil.example/keys/app/{made.version}",
+    }
     cloud.wrong.append(always(200, answer))
     assert failing(cloud, options).error == "key_vault_request_failed"
     assert len(cloud.calls) == 1
@@ -234,7 +237,7 @@ def wrong_key(cloud: SmallCloud) -> None:
         if not call.path.endswith("/sign"):
             return None
         object.__setattr__(other, "version", made.version)
-        return 200, {}, cloud._sign(other, json.loads(call.body))
+        return 200, {}, cloud.sign(other, json.loads(call.body))
 
     cloud.wrong.append(sign)
 
@@ -297,12 +300,6 @@ def asked_tokens(cloud: SmallCloud, detour: requests.Session, host: str = HOST) 
         return VAULT_TOKEN
 
     cloud.versions["app"] = [issue("app")]
-    describe, real = cloud._describe, cloud.url
-
-    def under_its_own_name(one: Any) -> dict[str, Any]:
-        return {name: _renamed(value, real, host) for name, value in describe(one).items()}
-
-    cloud._describe = under_its_own_name  # type: ignore[method-assign]
     assertion = KeyVaultCertificateAssertion(host, "app", credential, http_client=detour)
     try:
         bound(assertion)()
@@ -313,10 +310,6 @@ def asked_tokens(cloud: SmallCloud, detour: requests.Session, host: str = HOST) 
         if not asked:
             assert set(shown) == {None}
     return asked
-
-
-def _renamed(value: Any, old: str, new: str) -> Any:
-    return value.replace(old, new) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize(

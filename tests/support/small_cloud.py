@@ -100,6 +100,7 @@ class SmallCloud:
         registered: Certificates that the application has in Entra.
         assertions: What the application signed in with.
         now: The login service's clock.
+        lets_in: Whether the vault takes what ``Authorization`` says.
     """
 
     def __init__(self, ca_bundle: Path) -> None:
@@ -122,6 +123,7 @@ class SmallCloud:
         self.registered: list[x509.Certificate] = []
         self.assertions: list[str] = []
         self.now: Callable[[], float] = time.time
+        self.lets_in: Callable[[str], bool] = f"Bearer {VAULT_TOKEN}".__eq__
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
@@ -139,8 +141,16 @@ class SmallCloud:
         self.registered.append(made.certificate)
         return made
 
-    def key_id(self, version: Version) -> str:
-        return f"{self.url}/keys/{version.name}/{version.version}"
+    def key_id(self, version: Version, base: str | None = None) -> str:
+        return f"{base or self.url}/keys/{version.name}/{version.version}"
+
+    def base(self, call: Call) -> str:
+        """Where whoever called thinks that this is; see the tests' ``Detour``."""
+        return (
+            f"https://{call.headers['x-asked-host']}"
+            if "x-asked-host" in call.headers
+            else self.url
+        )
 
     def legs(self) -> list[str]:
         """What came, in a word each, without what msal asks of the login service beforehand."""
@@ -164,7 +174,7 @@ class SmallCloud:
             return self._log_in(path[0], call)
         if "api-version" not in parse_qs(call.query):
             return 400, {}, error("BadParameter", "no api-version")
-        if call.headers.get("authorization") != f"Bearer {VAULT_TOKEN}":
+        if not self.lets_in(call.headers.get("authorization", "")):
             return 401, {"WWW-Authenticate": CHALLENGE}, error("Unauthorized", "no token")
         return self._vault(path, call)
 
@@ -179,19 +189,19 @@ class SmallCloud:
         if not found:
             return 404, {}, error("CertificateNotFound", "there is none")
         if path[0] == "certificates":
-            return 200, {}, self._describe(found[0])
+            return 200, {}, self.describe(found[0], self.base(call))
         if wanted in self.disabled:
             return 403, {}, error("Forbidden", "on a disabled key", "KeyDisabled")
-        return 200, {}, self._sign(found[0], json.loads(call.body))
+        return 200, {}, self.sign(found[0], json.loads(call.body))
 
-    def _describe(self, one: Version) -> dict[str, Any]:
+    def describe(self, one: Version, base: str) -> dict[str, Any]:
         return {
             "cer": base64.b64encode(one.der).decode(),
-            "kid": self.key_id(one),
+            "kid": self.key_id(one, base),
             "policy": {"key_props": {"kty": "RSA", "exportable": one.exportable}},
         }
 
-    def _sign(self, one: Version, wanted: dict[str, str]) -> dict[str, str]:
+    def sign(self, one: Version, wanted: dict[str, str]) -> dict[str, str]:
         kinds = {
             "PS256": padding.PSS(padding.MGF1(hashes.SHA256()), 32),
             "RS256": padding.PKCS1v15(),
@@ -201,7 +211,7 @@ class SmallCloud:
         return {"kid": self.key_id(one), "value": b64url(signature)}
 
     def _log_in(self, tenant: str, call: Call) -> Answer:
-        base = f"{self.url}/{tenant}"
+        base = f"{self.base(call)}/{tenant}"
         endpoint = f"{base}/oauth2/v2.0/token"
         if call.method == "GET":
             urls = {"token_endpoint": endpoint, "authorization_endpoint": f"{base}/authorize"}
