@@ -7,7 +7,7 @@ import sys
 
 from .measuring import conclude
 
-NAMES = ("new_resource", "cached", "cold", "imports", "memory")
+NAMES = ("new_resource", "cached", "cold", "sessions", "imports", "memory")
 
 
 def main() -> list[bool]:

@@ -76,7 +76,7 @@ def acquire(client: ManagedIdentityClient, resource: str = RESOURCE, **more: Any
 def emulator_here() -> Iterator[MsiV2Emulator]:
     """Serve an emulated host in this process, which counts requests; export its variables."""
     with MsiV2Emulator() as emulator:
-        _export(emulator.environment)
+        export(emulator.environment)
         yield emulator
 
 
@@ -89,7 +89,7 @@ def emulator_elsewhere() -> Iterator[None]:
     process.start()
     theirs.close()
     try:
-        _export(ours.recv())
+        export(ours.recv())
         yield
     finally:
         ours.close()
@@ -104,6 +104,7 @@ def _serve(parent: Connection) -> None:
             emulator.clear_requests()
 
 
-def _export(environment: dict[str, str]) -> None:
+def export(environment: dict[str, str]) -> None:
+    """Make an emulated host this process's environment."""
     # urllib takes the token service through a proxy where one is set; loopback needs none
     os.environ.update(environment, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1")

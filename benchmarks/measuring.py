@@ -78,6 +78,15 @@ def judge(what: str, detail: str, most: str, *, met: bool) -> bool:
     return met
 
 
+def peak_memory() -> int:
+    """Return this process's largest use of memory so far, in bytes; not on Windows."""
+    if sys.platform == "win32":
+        raise NotImplementedError
+    import resource  # noqa: PLC0415 - there is none on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def conclude(*met: bool) -> NoReturn:
     """Exit: with 1 where a target is missed and the command line says ``--strict``."""
     sys.exit(1 if "--strict" in sys.argv[1:] and not all(met) else 0)

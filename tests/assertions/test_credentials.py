@@ -95,7 +95,7 @@ def open_emulated_vault(emulator: MsiV2Emulator, credential: Any) -> str:
         emulator.vault_url, credential, resource=RESOURCE, http_client=None, clock=SystemClock()
     )
     return connection.call(
-        GET_SECRET, "GET", "/secrets/x", required=("value",), read=lambda answer: answer["value"]
+        GET_SECRET, "GET", "/secrets/x", required=("value",), read=lambda found: str(found["value"])
     )
 
 

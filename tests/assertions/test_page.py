@@ -11,9 +11,9 @@ from urllib.parse import parse_qs
 
 import jwt
 import pytest
-import requests
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from detour import Detour
+from detour import redirect
+from requests.adapters import HTTPAdapter
 from small_cloud import RESOURCE, TENANTS, SmallCloud
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ def abroad(
     both = tmp_path / "both.pem"
     both.write_text(Path(cloud.ca_bundle).read_text() + Path(emulator.ca_bundle).read_text())
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(both))
-    real = requests.Session.__init__
+    real = HTTPAdapter.send  # of all adapters: msal and the Azure SDK mount their own
 
-    def led_astray(session: requests.Session) -> None:
-        real(session)
-        session.mount("https://", Detour(cloud.url))
+    def send(adapter: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
+        redirect(request, cloud.url)
+        return real(adapter, request, *args, **kwargs)
 
-    monkeypatch.setattr(requests.Session, "__init__", led_astray)
+    monkeypatch.setattr(HTTPAdapter, "send", send)
 
     def lets_in(authorization: str) -> bool:
         token = authorization.removeprefix("Bearer ")

@@ -6,54 +6,30 @@ that each test scripts; and, without what takes that script, on Windows itself.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hosts import has_standin, is_wine
 from issuer import Issuer
 from standins import Standins
-from tls_server import TlsServer, root_file
+from tls_server import TlsServer
+from trusted_root import trust_the_root
 
 from msal_key_attestation._keys.ncrypt_key import TpmKey
 from msal_key_attestation._native.constants import MS_KEY_STORAGE_PROVIDER
 from msal_key_attestation.keyguard import Recipe, obtain_key
 
-TRUST = Path(__file__).resolve().parents[1] / "wine" / "trust.py"
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from msal_key_attestation._keys.ncrypt_key import NCryptKey
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Have Windows trust the CA of the servers that tests start.
-
-    Before any test: a process reads the store of roots once. And in another process: it is
-    written when the store is closed.
-    """
-    if sys.platform != "win32" or not any("tls" in _fixtures(item) for item in session.items):
-        return
-    if is_wine():
-        trust = [sys.executable, str(TRUST), str(root_file())]
-    else:  # for the user it would open a dialog
-        trust = ["certutil", "-f", "-addstore", "Root", str(root_file())]
-    subprocess.run(
-        trust,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=True,
-        timeout=60,
-    )
-
-
-def _fixtures(item: pytest.Item) -> list[str]:
-    return list(getattr(item, "fixturenames", []))
+    """Have Windows trust the servers; before any test, since a process reads its roots once."""
+    trust_the_root(session)
 
 
 @pytest.fixture

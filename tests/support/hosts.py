@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from msal_key_attestation._native import libs
 
 
@@ -14,4 +16,4 @@ def has_standin() -> bool:
 
 def is_wine() -> bool:
     """Whether this is Wine."""
-    return libs.is_wine()
+    return sys.platform == "win32" and libs.is_wine()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from typing import Any
 
 _FIELDS = 9  # of PROCESS_MEMORY_COUNTERS, its two first numbers taken as one
@@ -10,7 +11,11 @@ _PEAK = 1
 
 
 def peak_memory() -> int:
-    """Return this process's largest use of memory so far, in bytes; on Windows only."""
+    """Return this process's largest use of memory so far, in bytes."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - there is none on Windows
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     windows: Any = ctypes
     counters = (ctypes.c_size_t * _FIELDS)()
     counters[0] = ctypes.sizeof(counters)

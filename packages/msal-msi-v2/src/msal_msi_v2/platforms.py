@@ -105,7 +105,7 @@ class TransportResponse(Protocol):
 
     @property
     def headers(self) -> Sequence[tuple[str, str]]:
-        """As received, in order, repeated names kept; latin-1."""
+        """As received, the values of a repeated name in order; latin-1."""
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body in chunks of at most ``chunk_size`` bytes, as sent (not decompressed).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import secrets
 import ssl
 import tempfile
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _MOST_POOLS = 8
 _CONNECTIONS_A_HOST = 32
+_SENDABLE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
 _HTTP_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 
 
@@ -75,10 +77,7 @@ class OpenSslTransport:
         route: Route | None = None,
     ) -> OpenSslResponse:
         """Send one request; see ``BindingTransport.request``."""
-        if urlsplit(url).scheme != "https":
-            raise MsiV2ClientError(
-                "invalid_request", f"A bound token is sent over https only, and {url!r} is not."
-            )
+        _check_url(url)
         _check_headers(headers)
         with _translated(url):
             pool = self._pool(certificate, route or Route(proxy=environment_proxy(url)))
@@ -211,7 +210,9 @@ class OpenSslResponse:
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body; see ``TransportResponse.iter_bytes``."""
         with _translated(self._url):
-            yield from self.raw.stream(chunk_size, decode_content=False)
+            # Not stream(), which waits until it has as much as was asked for.
+            while piece := self.raw.read1(chunk_size, decode_content=False):
+                yield piece
 
     def close(self) -> None:
         """Give the connection back, or drop it if the body was not read to its end."""
@@ -247,11 +248,23 @@ def environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https":
+        raise MsiV2ClientError(
+            "invalid_request",
+            f"A bound token is sent over https only, and the URL's scheme is {parts.scheme!r}.",
+        )
+    if not parts.hostname or parts.username is not None:
+        raise MsiV2ClientError("invalid_request", "The URL has no host, or holds credentials.")
+
+
 def _check_headers(headers: Sequence[tuple[str, str]]) -> None:
     for name, value in headers:
-        if {"\r", "\n", "\0"} & {*name, *value}:
+        if not _SENDABLE.fullmatch(name + value):
             raise MsiV2ClientError(  # without the value, which may be a token
-                "invalid_request", f"The value of the header {name!r} holds a line break."
+                "invalid_request",
+                f"The header {name!r} holds a line break, or a character that is not latin-1.",
             )
 
 
