@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .confidential import BoundConfidentialClient
     from .errors import (
         AttestationError,
+        KeyVaultError,
         MsiV2ClientError,
         MsiV2Error,
         MsiV2ServiceError,
@@ -32,6 +33,7 @@ __all__ = [
     "AttestationError",
     "BindingCertificate",
     "BoundConfidentialClient",
+    "KeyVaultError",
     "ManagedIdentityCapabilities",
     "ManagedIdentityClient",
     "MsiV2ClientError",
@@ -48,6 +50,7 @@ _HOMES = {
     "AttestationError": "errors",
     "BindingCertificate": "binding",
     "BoundConfidentialClient": "confidential",
+    "KeyVaultError": "errors",
     "ManagedIdentityCapabilities": "capabilities",
     "ManagedIdentityClient": "client",
     "MsiV2ClientError": "errors",
