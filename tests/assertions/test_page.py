@@ -16,6 +16,8 @@ from detour import redirect
 from requests.adapters import HTTPAdapter
 from small_cloud import RESOURCE, TENANTS, SmallCloud
 
+from msal_msi_v2.emulator import FederatedCredential
+
 if TYPE_CHECKING:
     from msal_msi_v2.emulator import MsiV2Emulator
 
@@ -65,7 +67,7 @@ def run(text: str) -> str:
 
 
 def test_every_program_is_run_here() -> None:
-    assert len(PROGRAMS) == 5
+    assert len(PROGRAMS) == 6
 
 
 def test_with_a_certificate(abroad: SmallCloud) -> None:
@@ -105,6 +107,19 @@ def test_with_the_managed_identitys_own_token(abroad: SmallCloud, emulator: MsiV
     assert run(text).split() == ["Bearer", "None"]
     assert [_audience(token) for token in shown] == ["api://AzureADTokenExchange"]
     assert len(emulator.requests_to("imds_token")) == 1
+
+
+def test_with_the_bound_token(emulator: MsiV2Emulator) -> None:
+    trusted = FederatedCredential(
+        f"https://sts.windows.net/{emulator.tenant_id}/", emulator.identities[0].object_id
+    )
+    application = emulator.register_application(federated=[trusted])
+    text = program("BoundConfidentialClient")
+    text = text.replace("33333333-3333-4333-8333-333333333333", application.client_id)
+    text = text.replace("https://login.microsoftonline.com", emulator.token_url)
+    text = text.replace(TENANTS[0], emulator.tenant_id)
+    text = text.replace("with_attestation_support=True", "min_strength=1")  # no KeyGuard here
+    assert run(text).startswith("mtls_pop <BindingCertificate CN=")
 
 
 def test_with_any_key(abroad: SmallCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from msal_msi_v2.emulator import Application, Fault, RecordedRequest
+    from msal_msi_v2.emulator import Application, Fault, RecordedRequest, VaultCertificate
 
 CONTROL_VARIABLE = "WINE_EMULATOR"
 _SECONDS = 60
@@ -100,6 +100,19 @@ class RemoteEmulator:
         """Register an application; see ``msal_msi_v2.emulator.MsiV2Emulator``."""
         found: Application = self.call("register_application", **options)
         return found
+
+    def create_vault_certificate(self, name: str, **options: Any) -> VaultCertificate:
+        """Make a certificate in the vault; see ``msal_msi_v2.emulator.MsiV2Emulator``."""
+        found: VaultCertificate = self.call("create_vault_certificate", name, **options)
+        return found
+
+    def add_app_certificate(self, client_id: str, der: bytes) -> None:
+        """Register one more certificate of an application."""
+        self.call("add_app_certificate", client_id, der)
+
+    def remove_app_certificate(self, client_id: str, thumbprint: str) -> None:
+        """Forget a certificate of an application."""
+        self.call("remove_app_certificate", client_id, thumbprint)
 
     def reset(self) -> None:
         """Let the next test find nothing wrong, nothing recorded and the right time.
