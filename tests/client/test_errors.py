@@ -12,15 +12,18 @@ from typing import Any
 import msal
 import pytest
 import requests
+from small_cloud import CLIENT_ID, RESOURCE, TENANTS, VAULT_TOKEN, SmallCloud, issue
 
 from msal_msi_v2 import (
     AttestationError,
+    KeyVaultError,
     ManagedIdentityClient,
     MsiV2ClientError,
     MsiV2Error,
     MsiV2ServiceError,
     MtlsBindingStrength,
 )
+from msal_msi_v2.assertions import KeyVaultKeyAssertion
 from msal_msi_v2.discovery import discover_platform
 from msal_msi_v2.emulator import (
     Body,
@@ -39,6 +42,7 @@ CLASSES = {
     "client": MsiV2ClientError,
     "service": MsiV2ServiceError,
     "attestation": AttestationError,
+    "vault": KeyVaultError,
 }
 NO_ATTESTATION = MsiV2ClientError("attestation_not_supported", "This is a test's platform.")
 
@@ -106,6 +110,33 @@ def attestation_refused(emulator: MsiV2Emulator, _: pytest.MonkeyPatch) -> None:
     acquire(emulator.keyguard_platform(), with_attestation_support=True)
 
 
+def ask_vault(wrong: Callable[[SmallCloud], object], *, named: bool = True) -> Provocation:
+    """Ask a small vault of the test's own for an assertion, once something is wrong with it."""
+
+    def provoke(emulator: MsiV2Emulator, patch: pytest.MonkeyPatch) -> None:
+        folder = Path(emulator.ca_bundle).parent
+        with SmallCloud(folder / "small.pem") as cloud:
+            patch.setenv("REQUESTS_CA_BUNDLE", cloud.ca_bundle)
+            made = cloud.create()
+            wrong(cloud)
+            resource = RESOURCE if named else None
+            assertion = KeyVaultKeyAssertion(
+                cloud.key_id(made), lambda _: VAULT_TOKEN, certificate=made.der, resource=resource
+            )
+            assertion.bind(CLIENT_ID, TENANTS[0])()
+
+    return provoke
+
+
+def answer(status: int, payload: object = b"") -> Callable[[SmallCloud], object]:
+    return lambda cloud: cloud.wrong.append(lambda _call: (status, {}, payload))
+
+
+def sign_with_another(cloud: SmallCloud) -> None:
+    (made,) = cloud.versions["app"]
+    object.__setattr__(made, "key", issue("other").key)
+
+
 PROVOCATIONS: dict[str, Provocation] = {
     "mtls_pop_token_not_supported_in_imds_v1": v1_host,
     "mtls_pop_requires_keyguard": ask(min_strength=None),
@@ -126,6 +157,17 @@ PROVOCATIONS: dict[str, Provocation] = {
     "service_not_available": fault("token", Status(503, body="busy")),
     "invalid_client": fault("token", OAuthError("invalid_client", (7000215,))),
     "attestation_failed": attestation_refused,
+    "assertion_key_mismatch": ask_vault(sign_with_another),
+    "key_vault_access_denied": ask_vault(lambda cloud: cloud.forbidden.update({"keys/sign": "x"})),
+    "key_vault_unauthorized": ask_vault(answer(401)),
+    "key_vault_key_unusable": ask_vault(
+        lambda cloud: cloud.disabled.add(cloud.versions["app"][0].version)
+    ),
+    "key_vault_not_found": ask_vault(answer(404)),
+    "key_vault_challenge_refused": ask_vault(lambda _: None, named=False),
+    "key_vault_throttled": ask_vault(answer(429)),
+    "key_vault_unavailable": ask_vault(answer(500)),
+    "key_vault_request_failed": ask_vault(answer(200)),
 }
 
 
@@ -160,8 +202,8 @@ def source_codes() -> set[str]:
     source = Path(sys.modules["msal_msi_v2"].__file__ or "").parent
     files = [path for path in source.rglob("*.py") if "emulator" not in path.parts]
     text = "\n".join(path.read_text("utf-8") for path in files)
-    raised = r'(?:Error|_unbound)\(\s*"(\w+)"|REQUEST_FAILED = "(\w+)"'
-    return {one or other for one, other in re.findall(raised, text)}
+    raised = r'(?:Error|_unbound)\(\s*"(\w+)"|REQUEST_FAILED = "(\w+)"|"(key_vault_\w+)"'
+    return {"".join(groups) for groups in re.findall(raised, text)}
 
 
 def test_no_code_in_the_source_is_undocumented() -> None:

@@ -83,6 +83,11 @@ def call_leg(client: MiniClient, leg: str) -> Answer:
         "token": f"{emulator.token_url}/{emulator.tenant_id}/oauth2/v2.0/token",
         "resource": emulator.resource_url,
         "vault": f"{emulator.vault_url}/secrets/x",
+        "vault_certificate": f"{emulator.vault_url}/certificates/x",
+        "vault_key": f"{emulator.vault_url}/keys/x",
+        "vault_sign": f"{emulator.vault_url}/keys/x/sign",
+        "openid": f"{emulator.login_url}/t/v2.0/.well-known/openid-configuration",
+        "login_token": f"{emulator.login_url}/t/oauth2/v2.0/token",
     }
     needs_certificate = leg in {"token", "resource"}
     certificate = client.certificate() if needs_certificate else None

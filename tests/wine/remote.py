@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from msal_msi_v2.emulator import Fault, RecordedRequest
+    from msal_msi_v2.emulator import Application, Fault, RecordedRequest
 
 CONTROL_VARIABLE = "WINE_EMULATOR"
 _SECONDS = 60
@@ -95,6 +95,11 @@ class RemoteEmulator:
     def revoke_all(self) -> None:
         """Revoke every binding certificate issued so far."""
         self.call("revoke_all")
+
+    def register_application(self, **options: Any) -> Application:
+        """Register an application; see ``msal_msi_v2.emulator.MsiV2Emulator``."""
+        found: Application = self.call("register_application", **options)
+        return found
 
     def reset(self) -> None:
         """Let the next test find nothing wrong, nothing recorded and the right time.

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from .binding import BindingCertificate
     from .capabilities import ManagedIdentityCapabilities
     from .client import ManagedIdentityClient
+    from .confidential import BoundConfidentialClient
     from .errors import (
         AttestationError,
+        KeyVaultError,
         MsiV2ClientError,
         MsiV2Error,
         MsiV2ServiceError,
@@ -30,6 +32,8 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())  # silent until it
 __all__ = [
     "AttestationError",
     "BindingCertificate",
+    "BoundConfidentialClient",
+    "KeyVaultError",
     "ManagedIdentityCapabilities",
     "ManagedIdentityClient",
     "MsiV2ClientError",
@@ -45,6 +49,8 @@ __all__ = [
 _HOMES = {
     "AttestationError": "errors",
     "BindingCertificate": "binding",
+    "BoundConfidentialClient": "confidential",
+    "KeyVaultError": "errors",
     "ManagedIdentityCapabilities": "capabilities",
     "ManagedIdentityClient": "client",
     "MsiV2ClientError": "errors",

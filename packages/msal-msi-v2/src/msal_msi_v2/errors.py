@@ -7,7 +7,8 @@
         ├── MsiV2ClientError        the environment or the request is wrong: do not retry
         └── MsiV2ServiceError       IMDS, the token service, MAA or the TLS leg failed
             ├── TransportError      no HTTP answer came back at all
-            └── AttestationError    the key could not be attested
+            ├── AttestationError    the key could not be attested
+            └── KeyVaultError       Key Vault did not give a certificate, or did not sign
 
 The codes in ``error`` are listed, each with what to do about it, in ``docs/errors.md``.
 """
@@ -97,6 +98,18 @@ class AttestationError(MsiV2ServiceError):
     """
 
     native_error_code: int | None = None
+
+
+class KeyVaultError(MsiV2ServiceError):
+    """Key Vault did not give a certificate, or did not sign.
+
+    Attributes:
+        permission: What the caller lacks, e.g. ``"keys/sign"``, where that is the reason.
+        reason: Key Vault's own code, e.g. ``"ForbiddenByRbac"``, where it gave one.
+    """
+
+    permission: str | None = None
+    reason: str | None = None
 
 
 class TransportFailure(enum.Enum):

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ReadTimeoutError
 
 from .errors import MsiV2ServiceError, TransportError, TransportFailure
 from .fork import renew_after_fork
+from .http.failures import failure_of
 from .protocol.messages import REQUEST_FAILED, Request, Response, read_body
 from .protocol.retry import IMDS, RetryPolicy
 from .retrying import send_with_retries
@@ -82,21 +82,8 @@ class ImdsClient:
             if exc.response is None:
                 raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
             return _read(exc.response)
-        except requests.exceptions.ConnectTimeout as exc:
-            raise _unreachable(TransportFailure.CONNECT_TIMEOUT, request, exc) from exc
-        except requests.exceptions.Timeout as exc:
-            raise _unreachable(TransportFailure.READ_TIMEOUT, request, exc) from exc
-        except requests.exceptions.ConnectionError as exc:
-            # requests calls a read timeout within the body a connection error
-            late = any(_is_late(arg) for arg in exc.args)
-            failure = TransportFailure.READ_TIMEOUT if late else TransportFailure.CONNECT
-            raise _unreachable(failure, request, exc) from exc
-        except requests.exceptions.RequestException as exc:
-            raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
-        except TimeoutError as exc:  # of a client that is not requests'
-            raise _unreachable(TransportFailure.READ_TIMEOUT, request, exc) from exc
-        except OSError as exc:
-            raise _unreachable(TransportFailure.CONNECT, request, exc) from exc
+        except OSError as exc:  # which requests' own are, too
+            raise _unreachable(failure_of(exc), request, exc) from exc
 
     def _exchange(self, request: Request) -> Any:
         options: dict[str, Any] = {
@@ -110,12 +97,6 @@ class ImdsClient:
         if request.method == "GET":
             return self._http_client.get(request.url, **options)
         return self._http_client.post(request.url, data=request.body, **options)
-
-
-def _is_late(inner: object) -> bool:
-    """Tell whether what requests wrapped is a read timeout, perhaps after urllib3's own retries."""
-    reason = getattr(inner, "reason", None)
-    return isinstance(inner, ReadTimeoutError) or isinstance(reason, ReadTimeoutError)
 
 
 def _no_proxies(url: str) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from ._base64 import b64url_encode
 from .binding import BindingCertificate
 from .errors import MsiV2ClientError
-from .protocol.certificate import UNREADABLE
+from .protocol.certificate import load_certificate
 from .protocol.token import TOKEN_TYPE, confirmed_thumbprint, read_claims
 
 if TYPE_CHECKING:
@@ -63,13 +62,4 @@ def verify_cnf_binding(token: str, certificate: BindingCertificate | str | bytes
 def _thumbprint(certificate: BindingCertificate | str | bytes) -> str:
     if isinstance(certificate, BindingCertificate):
         return certificate.x5t_s256
-    try:
-        data = certificate.encode("ascii") if isinstance(certificate, str) else certificate
-        pem = data.lstrip().startswith(b"-----BEGIN")
-        loaded = (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
-    except (*UNREADABLE, AttributeError) as exc:
-        raise MsiV2ClientError(
-            "invalid_request",
-            "The certificate cannot be read: pass PEM text, DER bytes or a BindingCertificate.",
-        ) from exc
-    return b64url_encode(loaded.fingerprint(hashes.SHA256()))
+    return b64url_encode(load_certificate(certificate).fingerprint(hashes.SHA256()))

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         for name, value in emulator.environment.items():
             _say(f"  {export(name, value)}")
         _say("\nServices:")
-        for name in ("imds", "attestation", "token", "resource", "vault"):
+        for name in ("imds", "attestation", "token", "login", "resource", "vault"):
             _say(f"  {name:12} {getattr(emulator, name + '_url')}")
         _say("\nCtrl-C ends it.")
         _wait()

@@ -1,9 +1,9 @@
 """A whole Azure host on loopback, to develop and test against.
 
 ``MsiV2Emulator`` serves IMDS v1 and v2, an attestation service (MAA), a token service and a
-resource with mutual TLS, and a Key Vault, each on a free port of its own. It checks what it is
-sent as strictly as Azure does, or more so, and says in its answer and in the log
-(``msal_msi_v2.emulator``) which rule was broken. As a pytest fixture::
+resource with mutual TLS, a login service for applications, and a Key Vault, each on a free port
+of its own. It checks what it is sent as strictly as Azure does, or more so, and says in its answer
+and in the log (``msal_msi_v2.emulator``) which rule was broken. As a pytest fixture::
 
     import pytest
     from msal_msi_v2.emulator import MsiV2Emulator
@@ -47,6 +47,7 @@ except ImportError as exc:
         f"The emulator needs {exc.name}, which is not installed: pip install msal-msi-v2[emulator]"
     ) from exc
 
+from .applications import Application, FederatedCredential
 from .faults import (
     LEGS,
     Body,
@@ -64,15 +65,18 @@ from .host import MsiV2Emulator
 from .keyguard import EmulatedPlatform
 from .profile import Identity
 from .recording import RecordedRequest
+from .vault_keys import VaultCertificate
 
 __all__ = [
     "LEGS",
+    "Application",
     "Body",
     "Delay",
     "Drop",
     "EmulatedPlatform",
     "Fault",
     "Faults",
+    "FederatedCredential",
     "Identity",
     "IssuedCertificate",
     "MsiV2Emulator",
@@ -80,5 +84,6 @@ __all__ = [
     "OpaqueToken",
     "RecordedRequest",
     "Status",
+    "VaultCertificate",
     "WrongCnf",
 ]

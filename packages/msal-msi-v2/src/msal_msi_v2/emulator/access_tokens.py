@@ -48,6 +48,7 @@ class AccessTokens:
         now: float,
         binding: str | None = None,
         capabilities: object = None,
+        tenant: str | None = None,
     ) -> str:
         """Return a token.
 
@@ -57,6 +58,7 @@ class AccessTokens:
             now: The services' time, in seconds since the epoch.
             binding: The ``x5t#S256`` that it is bound to; ``None``: a bearer token.
             capabilities: The ``xms_cc`` that the client asked for, if it did.
+            tenant: The ``tid``; ``None``: the host's own.
         """
         claims: dict[str, Any] = {
             "aud": resource,
@@ -65,7 +67,7 @@ class AccessTokens:
             "idtyp": "app",
             "oid": identity.object_id,
             "sub": identity.object_id,
-            "tid": self.profile.tenant_id,
+            "tid": tenant or self.profile.tenant_id,
             "uti": secrets.token_urlsafe(16),
             "ver": "1.0",
         }

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .access_tokens import AccessTokens
+from .applications import Applications
 from .attestation import AttestationService
 from .credentials import CredentialIssuer
 from .imds import Imds, ImdsBackend
 from .jwts import SigningKey
+from .login import Login
+from .profile import OTHER_TENANT_ID
 from .resource import Resource
 from .token_service import TokenService
 from .vault import Vault
+from .vault_keys import KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from .service import Context, Service
     from .tls import ClientCertificates, ServerCertificates, Timing, Wrap
 
-PORTS = ("imds", "attestation", "attestation_plain", "token", "resource", "vault")
+PORTS = ("imds", "attestation", "attestation_plain", "token", "login", "resource", "vault")
 """What listens, each on a port of its own."""
 
 
@@ -56,11 +60,17 @@ class Services:
         by_port: What answers on each port; both attestation ports have the same service.
         attestation: The attestation service.
         token: The token service.
+        vault: The Key Vault.
+        keys: Its keys and certificates.
+        applications: The tenant's applications.
     """
 
     by_port: Mapping[str, Service]
     attestation: AttestationService
     token: TokenService
+    vault: Vault
+    keys: KeyRing
+    applications: Applications
 
 
 def make_services(
@@ -95,16 +105,21 @@ def make_services(
         token_endpoint=urls["token"],
         require_attestation=options.require_attestation,
     )
-    token = TokenService(context, tokens, options.refresh_in)
+    applications = Applications(tokens)
+    token = TokenService(context, tokens, applications, options.refresh_in)
+    keys = KeyRing(urls["vault"])
+    vault = Vault(context, tokens, keys, url=urls["vault"], secrets=options.secrets)
+    tenants = (profile.tenant_id, OTHER_TENANT_ID)
     by_port = {
         "imds": Imds(context, backend),
         "attestation": attestation,
         "attestation_plain": attestation,
         "token": token,
+        "login": Login(context, tokens, applications, url=urls["login"], tenants=tenants),
         "resource": Resource(context, tokens, options.audiences),
-        "vault": Vault(context, tokens, url=urls["vault"], secrets=options.secrets),
+        "vault": vault,
     }
-    return Services(by_port, attestation, token)
+    return Services(by_port, attestation, token, vault, keys, applications)
 
 
 def make_tls(
@@ -119,6 +134,7 @@ def make_tls(
     }
     return {
         "attestation": certificates.wrapper(),
+        "login": certificates.wrapper(),
         "token": mutual,
         "resource": timing.wrapper({"handshake": mutual, **late}),
         "vault": timing.wrapper({"handshake": optional, **late}),

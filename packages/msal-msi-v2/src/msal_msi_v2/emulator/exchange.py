@@ -26,6 +26,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
         reason: What the client did wrong, for a person. No secret is in it.
         codes: AADSTS codes, for the token service.
         headers: Headers of the answer.
+        inner: A more precise code, for Key Vault.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
         *,
         codes: Sequence[int] = (),
         headers: Mapping[str, str] | None = None,
+        inner: str = "",
     ) -> None:
         super().__init__(reason)
         self.status = status
@@ -43,6 +45,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error
         self.reason = reason
         self.codes = tuple(codes)
         self.headers = dict(headers or {})
+        self.inner = inner
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,11 @@ LEGS = frozenset(
         "token",
         "resource",
         "vault",
+        "vault_certificate",
+        "vault_key",
+        "vault_sign",
+        "openid",
+        "login_token",
     }
 )
 """The calls that faults, and the record of requests, are about."""

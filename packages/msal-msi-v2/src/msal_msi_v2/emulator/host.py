@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .administration import Administration
 from .assembly import PORTS, Options, Services, make_services, make_tls
 from .authority import ISSUER, IssuingAuthority
 from .keyguard import EmulatedPlatform, make_keyguard_platform
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _BACKLOG = 128
 
 
-class MsiV2Emulator:
+class MsiV2Emulator(Administration):
     """A whole Azure host on loopback: IMDS v1 and v2, MAA, token service, resource, Key Vault.
 
     A context manager, to be used once. Each emulator has ports, CAs and signing keys of its
@@ -116,7 +117,7 @@ class MsiV2Emulator:
         self.client_certificates = client_certificates
         self._resources = ExitStack()
         self._urls: dict[str, str] = {}
-        self._services: Services | None = None
+        self._running: Services | None = None
         self._ca_bundle = ""
         self._authority = IssuingAuthority(ISSUER, time.time())
         self.faults: Faults = self._context.faults
@@ -157,7 +158,7 @@ class MsiV2Emulator:
     @property
     def ca_bundle(self) -> str:
         """The path of a PEM file with the CA of all servers; deleted at ``stop()``."""
-        self._need_start()
+        self._services  # noqa: B018 - raises unless they run
         return self._ca_bundle
 
     @property
@@ -179,6 +180,11 @@ class MsiV2Emulator:
     def token_url(self) -> str:
         """The base URL of the token service: the ``mtls_authentication_endpoint``."""
         return self._url("token")
+
+    @property
+    def login_url(self) -> str:
+        """The base URL of the login service, where applications sign in: an authority's."""
+        return self._url("login")
 
     @property
     def resource_url(self) -> str:
@@ -273,11 +279,11 @@ class MsiV2Emulator:
     @property
     def refresh_in(self) -> int | None:
         """The token answers' ``refresh_in``, in seconds; settable at any time."""
-        return self._need_start().token.refresh_in
+        return self._services.token.refresh_in
 
     @refresh_in.setter
     def refresh_in(self, seconds: int | None) -> None:
-        self._need_start().token.refresh_in = seconds
+        self._services.token.refresh_in = seconds
 
     def revoke(self, certificate: bytes | int) -> None:
         """Revoke a binding certificate, DER bytes or serial number, from the next request on."""
@@ -289,16 +295,17 @@ class MsiV2Emulator:
 
     def keyguard_platform(self) -> EmulatedPlatform:
         """Return a platform with a key of its own, which this emulator takes for KeyGuard's."""
-        return make_keyguard_platform(self.ca_bundle, self._need_start().attestation.trust)
+        return make_keyguard_platform(self.ca_bundle, self._services.attestation.trust)
 
     def _url(self, name: str) -> str:
-        self._need_start()
+        self._services  # noqa: B018 - raises unless they run
         return self._urls[name]
 
-    def _need_start(self) -> Services:
-        if self._services is None:
+    @property
+    def _services(self) -> Services:
+        if self._running is None:
             raise RuntimeError("The emulator has not been started.")
-        return self._services
+        return self._running
 
     def _serve(self, resources: ExitStack) -> None:
         """Open everything, and leave its closing, in reverse order, to a stack."""
@@ -314,13 +321,13 @@ class MsiV2Emulator:
         certificates = ServerCertificates(self._options.host)
         self._ca_bundle = str(directory / "ca.pem")
         certificates.write_bundle(Path(self._ca_bundle))
-        self._services = make_services(
+        self._running = make_services(
             self._context, self._profile, self._options, self._authority, self._urls
         )
         contexts = make_tls(certificates, self._authority, self._context.timing)
         servers = []
         for name, listener in listeners.items():
-            service = self._services.by_port[name]
+            service = self._running.by_port[name]
             server = Server(listener, service, tls=contexts.get(name), context=self._context)
             servers.append(resources.enter_context(server))
         group = ServerGroup(servers, self._context.stopping)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TENANT_ID = "6f1d2c3b-4a59-4e68-8b77-0c1d2e3f4a5b"
+OTHER_TENANT_ID = "8c2e4f6a-1b3d-4d5f-9a7c-0e1b2d3c4f5a"
+"""A tenant in which multi-tenant applications are known, too."""
 VM_ID = "b5a9d8c7-6e5f-4a3b-9c2d-1e0f1a2b3c4d"
 
 # A query parameter that names an identity, and the attribute of Identity that it is about.

@@ -5,31 +5,34 @@ from __future__ import annotations
 import json
 import secrets
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import parse_qsl
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from .applications import JWT_POP
 from .authority import CertificateState
 from .entra import entra_error
 from .exchange import Exchange, Refused, json_response
 from .faults import OpaqueToken, WrongCnf
 from .guids import is_guid, new_guid
 from .jwts import x5t_s256
+from .login import read_form, resource_of
+from .profile import Identity
 from .service import Context, Route, Service
 
 if TYPE_CHECKING:
     from werkzeug import Response
 
     from .access_tokens import AccessTokens
-    from .profile import Identity
+    from .applications import Applications
 
 _REQUIRED = {"grant_type", "client_id", "scope", "token_type"}
-_SCOPE_SUFFIX = "/.default"
+_ASSERTED = {"grant_type", "client_id", "scope", "client_assertion_type", "client_assertion"}
+_OPTIONAL = {"claims", "token_type"}
 _TOKEN_TYPE = "mtls_pop"  # noqa: S105 - the name of a kind of token
 # AADSTS codes. 1000612 is among those after which a client asks IMDS for a new certificate.
 _MALFORMED, _MISSING_FIELD, _ONLY_POST, _UNKNOWN_TENANT = 9000410, 900144, 900561, 90002
-_UNSUPPORTED_GRANT, _BAD_SCOPE, _UNKNOWN_CLIENT, _BAD_CLAIMS = 70003, 70011, 700016, 50099
+_UNSUPPORTED_GRANT, _UNKNOWN_CLIENT, _BAD_CLAIMS, _WRONG_TYPE = 70003, 700016, 50099, 50027
 _CERTIFICATE_CODES = {
     CertificateState.EXPIRED: 700027,
     CertificateState.NOT_YET_VALID: 700027,
@@ -42,16 +45,24 @@ class TokenService(Service):
 
     name = "token"
 
-    def __init__(self, context: Context, tokens: AccessTokens, refresh_in: int | None) -> None:
+    def __init__(
+        self,
+        context: Context,
+        tokens: AccessTokens,
+        applications: Applications,
+        refresh_in: int | None,
+    ) -> None:
         """Set up the service.
 
         Args:
             context: What the services share.
             tokens: Issues the tokens.
+            applications: Who may sign in with a bound assertion.
             refresh_in: The member ``refresh_in`` of answers, in seconds; ``None``: none.
         """
         super().__init__(context, [Route("/<tenant>/oauth2/v2.0/token", "token", self._token)])
         self._tokens = tokens
+        self._applications = applications
         self.refresh_in = refresh_in
 
     def bad_request(self, reason: str, code: int = _MALFORMED) -> Refused:
@@ -87,10 +98,16 @@ class TokenService(Service):
             raise self.bad_request("The header client-request-id must be a GUID.")
         certificate = self._certificate(exchange)
         form = self._form(exchange)
-        identity = self._identity(certificate, form["client_id"])
-        resource = self._resource(form["scope"])
+        asserted = "client_assertion" in form
+        identity = (
+            self._asserted(exchange, form)
+            if asserted
+            else self._identity(certificate, form["client_id"])
+        )
+        resource = resource_of(form["scope"])
         claims = self._claims(form)
-        return self._answer_token(exchange, identity, resource, claims)
+        bound = not asserted or "token_type" in form
+        return self._answer_token(exchange, identity, resource, claims, bound=bound)
 
     def _certificate(self, exchange: Exchange) -> x509.Certificate:
         """Return the certificate, which TLS has found to be issued by the right CA."""
@@ -106,17 +123,11 @@ class TokenService(Service):
         return certificate
 
     def _form(self, exchange: Exchange) -> dict[str, str]:
-        if exchange.request.mimetype != "application/x-www-form-urlencoded":
-            raise self.bad_request("The content type must be application/x-www-form-urlencoded.")
-        try:
-            text = exchange.request.get_data().decode("utf-8")
-            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
-        except ValueError as exc:
-            raise self.bad_request("The body is not a form.") from exc
-        form = dict(pairs)
-        if len(form) != len(pairs) or not form.keys() <= {*_REQUIRED, "claims"}:
+        form = read_form(exchange, self)
+        required = _ASSERTED if "client_assertion" in form else _REQUIRED
+        if not form.keys() <= {*required, *_OPTIONAL}:
             raise self.bad_request("The form repeats a field, or has one that is not known.")
-        for name in sorted(_REQUIRED):
+        for name in sorted(required):
             if not form.get(name):
                 raise self.bad_request(
                     f"The request body must contain the parameter '{name}'.", _MISSING_FIELD
@@ -128,9 +139,19 @@ class TokenService(Service):
                 "The grant must be client_credentials.",
                 codes=[_UNSUPPORTED_GRANT],
             )
-        if form["token_type"] != _TOKEN_TYPE:
+        if form.get("token_type", _TOKEN_TYPE) != _TOKEN_TYPE:
             raise self.bad_request(f"token_type must be {_TOKEN_TYPE}.")
         return form
+
+    def _asserted(self, exchange: Exchange, form: dict[str, str]) -> Identity:
+        """Return the application that signs in with a managed identity's bound token."""
+        if form["client_assertion_type"] != JWT_POP:
+            raise self.bad_request(f"client_assertion_type must be {JWT_POP}.", _WRONG_TYPE)
+        application = self._applications.find(form["client_id"])
+        self._applications.check_bound(
+            application, form["client_assertion"], _presented(exchange), now=exchange.now
+        )
+        return Identity(application.client_id, application.object_id)
 
     def _identity(self, certificate: x509.Certificate, client_id: str) -> Identity:
         """Return the identity, if the certificate was issued to it."""
@@ -147,17 +168,6 @@ class TokenService(Service):
             )
         return identity
 
-    def _resource(self, scope: str) -> str:
-        resource = scope.removesuffix(_SCOPE_SUFFIX)
-        if resource == scope or resource.endswith("/") or not resource or " " in scope:
-            raise Refused(
-                400,
-                "invalid_scope",
-                "The scope must be one resource, without a trailing slash, and /.default.",
-                codes=[_BAD_SCOPE],
-            )
-        return resource
-
     def _claims(self, form: dict[str, str]) -> dict[str, Any]:
         if "claims" not in form:
             return {}
@@ -170,21 +180,27 @@ class TokenService(Service):
         return claims
 
     def _answer_token(
-        self, exchange: Exchange, identity: Identity, resource: str, claims: dict[str, Any]
+        self,
+        exchange: Exchange,
+        identity: Identity,
+        resource: str,
+        claims: dict[str, Any],
+        *,
+        bound: bool,
     ) -> Response:
-        presented = _presented(exchange)
-        wrong = isinstance(exchange.fault, WrongCnf)
+        presented = b"another certificate" if isinstance(exchange.fault, WrongCnf) else None
+        thumbprint = x5t_s256(presented or _presented(exchange))
         token = self._tokens.issue(
             identity,
             resource,
             now=exchange.now,
-            binding=x5t_s256(b"another certificate" if wrong else presented),
+            binding=thumbprint if bound else None,
             capabilities=_capabilities(claims),
         )
         if isinstance(exchange.fault, OpaqueToken):
             token = secrets.token_urlsafe(600)
         answer: dict[str, Any] = {
-            "token_type": _TOKEN_TYPE,
+            "token_type": _TOKEN_TYPE if bound else "Bearer",
             "expires_in": int(self._tokens.lifetime),
             "ext_expires_in": int(self._tokens.lifetime),
             "access_token": token,

@@ -1,13 +1,15 @@
-"""A Key Vault that holds secrets."""
+"""A Key Vault that holds secrets, keys and certificates."""
 
 from __future__ import annotations
 
+import base64
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from .access_tokens import AccessTokens, TokenRefused, authorization
 from .exchange import Exchange, Refused, json_response
 from .service import Context, Route, Service
+from .vault_keys import InvalidSignature, KeyRing, KeyVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,21 +17,34 @@ if TYPE_CHECKING:
     from werkzeug import Request, Response
 
 AUDIENCE = "https://vault.azure.net"
+PERMISSIONS = frozenset({"secrets/get", "certificates/get", "keys/get", "keys/sign"})
+"""What callers may do, in the terms of Azure's roles."""
 
 
 class Vault(Service):
-    """Hands out secrets to bearers of a token for Key Vault, bound or not."""
+    """Serves those who have a token for Key Vault, bound or not.
+
+    Attributes:
+        permissions: What they may do; some of ``PERMISSIONS``.
+    """
 
     name = "vault"
 
     def __init__(
-        self, context: Context, tokens: AccessTokens, *, url: str, secrets: Mapping[str, str]
+        self,
+        context: Context,
+        tokens: AccessTokens,
+        keys: KeyRing,
+        *,
+        url: str,
+        secrets: Mapping[str, str],
     ) -> None:
         """Set up the service.
 
         Args:
             context: What the services share.
             tokens: Examines the tokens.
+            keys: The keys and certificates.
             url: The vault's URL, no trailing slash.
             secrets: The values of its secrets, by name.
         """
@@ -38,8 +53,16 @@ class Vault(Service):
             [
                 Route("/secrets/<name>/", "vault", self._secret),
                 Route("/secrets/<name>/<version>", "vault", self._secret),
+                Route("/certificates/<name>/", "vault_certificate", self._certificate),
+                Route("/certificates/<name>/<version>", "vault_certificate", self._certificate),
+                Route("/keys/<name>/", "vault_key", self._key),
+                Route("/keys/<name>/<version>", "vault_key", self._key),
+                Route("/keys/<name>/sign", "vault_sign", self._sign),
+                Route("/keys/<name>/<version>/sign", "vault_sign", self._sign),
             ],
         )
+        self.permissions = PERMISSIONS
+        self._keys = keys
         self._tokens = tokens
         self._url = url
         self._secrets = {name.lower(): (value, uuid.uuid4().hex) for name, value in secrets.items()}
@@ -49,23 +72,25 @@ class Vault(Service):
         """Say whether the request carries a bound token."""
         return authorization(request.headers.get("Authorization"))[0] == "mtls_pop"
 
+    @property
+    def now(self) -> float:
+        """The vault's time, in seconds since the epoch."""
+        return self._context.clock.now()
+
     def bad_request(self, reason: str) -> Refused:
         """Return the refusal of a malformed request, by the code that Key Vault uses."""
         return Refused(400, "BadParameter", reason)
 
     def refusal(self, exchange: Exchange, refused: Refused) -> Response:  # noqa: ARG002 - the same for all requests
         """Return Key Vault's error object."""
-        content = {"error": {"code": refused.error, "message": refused.reason}}
+        error: dict[str, Any] = {"code": refused.error, "message": refused.reason}
+        if refused.inner:
+            error["innererror"] = {"code": refused.inner}
+        content = {"error": error}
         return json_response(content, refused.status)
 
     def _secret(self, exchange: Exchange, name: str, version: str = "") -> Response:
-        self._authenticate(exchange)
-        if exchange.request.method != "GET":
-            raise Refused(
-                405, "MethodNotAllowed", "Secrets are read only.", headers={"Allow": "GET"}
-            )
-        if "api-version" not in exchange.query({"api-version"}):
-            raise self.bad_request("The query parameter api-version is missing.")
+        self._admit(exchange, "secrets/get", "GET")
         value, newest = self._secrets.get(name.lower(), ("", ""))
         if not newest or version not in {"", newest}:
             raise Refused(
@@ -73,14 +98,100 @@ class Vault(Service):
                 "SecretNotFound",
                 f"A secret with (name/id) {name} was not found in this key vault.",
             )
-        attributes = {
-            "enabled": True,
+        attributes = self._attributes(enabled=True)
+        secret_id = f"{self._url}/secrets/{name}/{newest}"
+        return json_response({"value": value, "id": secret_id, "attributes": attributes})
+
+    def _certificate(self, exchange: Exchange, name: str, version: str = "") -> Response:
+        self._admit(exchange, "certificates/get", "GET")
+        found = self._keys.find(name, version)
+        if found is None or found.certificate is None:
+            raise Refused(
+                404, "CertificateNotFound", f"A certificate with (name/id) {name} was not found."
+            )
+        certificate = found.certificate
+        sha1 = bytes.fromhex(certificate.thumbprint_sha1)
+        properties = {"exportable": found.exportable, "kty": "RSA", "reuse_key": False}
+        return json_response(
+            {
+                "id": certificate.id,
+                "kid": certificate.key_id,
+                "sid": certificate.id.replace("/certificates/", "/secrets/"),
+                "x5t": base64.urlsafe_b64encode(sha1).rstrip(b"=").decode("ascii"),
+                "cer": base64.b64encode(certificate.der).decode("ascii"),
+                "attributes": self._attributes(enabled=found.enabled),
+                "policy": {
+                    "id": f"{self._url}/certificates/{name}/policy",
+                    "key_props": properties,
+                },
+            }
+        )
+
+    def _key(self, exchange: Exchange, name: str, version: str = "") -> Response:
+        self._admit(exchange, "keys/get", "GET")
+        found = self._find_key(name, version)
+        jwk = {"kid": self._keys.key_id(name, found), **found.jwk, "key_ops": ["sign", "verify"]}
+        return json_response({"key": jwk, "attributes": self._attributes(enabled=found.enabled)})
+
+    def _sign(self, exchange: Exchange, name: str, version: str = "") -> Response:
+        self._admit(exchange, "keys/sign", "POST")
+        found = self._find_key(name, version)
+        if not found.enabled:
+            raise Refused(
+                403,
+                "Forbidden",
+                "Operation sign is not allowed on a disabled key.",
+                inner="KeyDisabled",
+            )
+        asked = exchange.json_object()
+        if asked.keys() != {"alg", "value"} or not all(
+            isinstance(one, str) for one in asked.values()
+        ):
+            raise self.bad_request("The body must have the members alg and value, both text.")
+        try:
+            value = asked["value"]
+            digest = base64.b64decode(
+                value + "=" * (-len(value) % 4), altchars=b"-_", validate=True
+            )
+            signature = found.sign(asked["alg"], digest)
+        except (ValueError, InvalidSignature) as exc:
+            raise self.bad_request(f"Property value or alg has invalid value: {exc}") from exc
+        encoded = base64.urlsafe_b64encode(signature).rstrip(b"=").decode("ascii")
+        return json_response({"kid": self._keys.key_id(name, found), "value": encoded})
+
+    def _find_key(self, name: str, version: str) -> KeyVersion:
+        found = self._keys.find(name, version)
+        if found is None:
+            raise Refused(
+                404, "KeyNotFound", f"A key with (name/id) {name} was not found in this key vault."
+            )
+        return found
+
+    def _attributes(self, *, enabled: bool) -> dict[str, Any]:
+        return {
+            "enabled": enabled,
             "created": self._created,
             "updated": self._created,
             "recoveryLevel": "Recoverable+Purgeable",
         }
-        secret_id = f"{self._url}/secrets/{name}/{newest}"
-        return json_response({"value": value, "id": secret_id, "attributes": attributes})
+
+    def _admit(self, exchange: Exchange, permission: str, method: str) -> None:
+        """Let a request pass that is authenticated, permitted and well-formed."""
+        self._authenticate(exchange)
+        if permission not in self.permissions:
+            raise Refused(
+                403,
+                "Forbidden",
+                "Caller is not authorized to perform action on resource. Action: "
+                f"'Microsoft.KeyVault/vaults/{permission}/action'.",
+                inner="ForbiddenByRbac",
+            )
+        if exchange.request.method != method:
+            raise Refused(
+                405, "MethodNotAllowed", f"Only {method} will do.", headers={"Allow": method}
+            )
+        if "api-version" not in exchange.query({"api-version"}):
+            raise self.bad_request("The query parameter api-version is missing.")
 
     def _authenticate(self, exchange: Exchange) -> None:
         """Accept a bound token on its own connection, or an unbound bearer token."""

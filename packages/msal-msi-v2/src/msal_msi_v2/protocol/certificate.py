@@ -1,4 +1,4 @@
-"""Checks of the certificate that IMDS issued."""
+"""Reading certificates, and the checks of the one that IMDS issued."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from msal_msi_v2.errors import MsiV2ServiceError
+from msal_msi_v2.errors import MsiV2ClientError, MsiV2ServiceError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +20,23 @@ UNREADABLE = (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm)
 
 # Clocks of the host and of the issuer differ; MSAL and Windows tolerate as much.
 _CLOCK_SKEW = timedelta(minutes=5)
+
+
+def load_certificate(certificate: str | bytes) -> x509.Certificate:
+    """Read a caller's certificate, PEM text or bytes, or DER bytes.
+
+    Raises:
+        MsiV2ClientError: ``invalid_request``: it cannot be read.
+    """
+    try:
+        data = certificate.encode("ascii") if isinstance(certificate, str) else certificate
+        pem = data.lstrip().startswith(b"-----BEGIN")
+        return (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(data)
+    except (*UNREADABLE, AttributeError) as exc:
+        raise MsiV2ClientError(
+            "invalid_request",
+            "The certificate cannot be read: pass PEM text, DER bytes or a BindingCertificate.",
+        ) from exc
 
 
 def check_certificate(encoded: str, public_key: rsa.RSAPublicKey, now: datetime) -> bytes:

@@ -77,11 +77,17 @@ def throttle_seconds(status: int | None, retry_after: str | None, now: datetime)
     """
     if status is None or (status != 429 and status not in _SERVER_ERRORS):  # noqa: PLR2004 - HTTP's own number
         return 0.0
-    seconds = DEFAULT_THROTTLE if retry_after is None else _parse_retry_after(retry_after, now)
+    seconds = DEFAULT_THROTTLE if retry_after is None else parse_retry_after(retry_after, now)
     return min(max(seconds, 0.0), LONGEST_THROTTLE)
 
 
-def _parse_retry_after(text: str, now: datetime) -> float:
+def parse_retry_after(text: str, now: datetime) -> float:
+    """Return the seconds that a ``Retry-After`` header names (RFC 9110 §10.2.3).
+
+    Args:
+        text: Its value: seconds or a date; ``DEFAULT_THROTTLE`` stands for anything else.
+        now: The time, an aware datetime.
+    """
     if re.fullmatch(r"-?[0-9]{1,9}", text.strip()):
         return float(text)
     try:

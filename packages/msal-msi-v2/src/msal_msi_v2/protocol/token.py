@@ -16,6 +16,8 @@ from msal_msi_v2.errors import MsiV2ServiceError, quote
 from .messages import REQUEST_FAILED, Request, Response, malformed, parse_json, parse_object
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from msal_msi_v2.binding import Binding
 
 TOKEN_TYPE = "mtls_pop"  # noqa: S105 - the type's name, not a secret
@@ -73,9 +75,20 @@ def build_request(
     if claims is not None:
         form["claims"] = claims
     tenant = percent_encode(binding.tenant_id, safe="")
+    return form_request(f"{binding.endpoint}/{tenant}/oauth2/v2.0/token", form, correlation_id)
+
+
+def form_request(url: str, form: Mapping[str, str], correlation_id: str) -> Request:
+    """Return a request to the token service.
+
+    Args:
+        url: The token endpoint.
+        form: The fields of its body.
+        correlation_id: The GUID under which the service logs it.
+    """
     return Request(
         "POST",
-        f"{binding.endpoint}/{tenant}/oauth2/v2.0/token",
+        url,
         headers={
             "Accept": "application/json",
             "Content-Type": "application/x-www-form-urlencoded",
@@ -90,8 +103,12 @@ def build_request(
     )
 
 
-def parse_response(response: Response) -> TokenResponse:
+def parse_response(response: Response, expected: str = TOKEN_TYPE) -> TokenResponse:
     """Read the answer.
+
+    Args:
+        response: The answer.
+        expected: The type that the token must be of, in lower case.
 
     Raises:
         MsiV2ServiceError: ``token_type_missing``, ``token_type_mismatch``, the OAuth code that
@@ -106,7 +123,7 @@ def parse_response(response: Response) -> TokenResponse:
     token_type = payload.get("token_type")
     if not isinstance(token_type, str) or not token_type.strip():
         raise _unbound("token_type_missing", "does not say what type the token is of")
-    if token_type.lower() != TOKEN_TYPE:
+    if token_type.lower() != expected:
         raise _unbound("token_type_mismatch", f"holds a {quote(token_type)!r} token")
     expires_in = _seconds(payload.get("expires_in"))
     if expires_in is None:
