@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -34,8 +36,11 @@ class LateClient:
         context.post_handshake_auth = True
         self.client = client
         self.url = url
-        self.connection: Any = client.connect(url)
-        self.connection._context = context
+        self.context = context
+        parts = urlsplit(url)
+        self.connection: Any = http.client.HTTPSConnection(
+            str(parts.hostname), parts.port, context=context, timeout=30
+        )
 
     def get(self, token: str, scheme: str = "mtls_pop", **headers: str) -> Answer:
         sent = {"Authorization": f"{scheme} {token}", **headers}
@@ -173,7 +178,7 @@ def test_a_certificate_of_another_ca_breaks_the_connection(
     client: MiniClient, open_: Callable[..., LateClient]
 ) -> None:
     late = open_(None)
-    trustme.CA().issue_cert("stranger").configure_cert(late.connection._context)
+    trustme.CA().issue_cert("stranger").configure_cert(late.context)
     with pytest.raises(ssl.SSLError, match=r"(?i)unknown.ca"):
         late.get("opaque")
     (request,) = client.emulator.requests_to("resource")
@@ -186,7 +191,7 @@ def test_a_client_that_renegotiates_with_nobody_is_cut_off(
     client: MiniClient, open_: Callable[..., LateClient]
 ) -> None:
     late = open_(client.certificate())
-    late.connection._context.options |= ssl.OP_NO_RENEGOTIATION
+    late.context.options |= ssl.OP_NO_RENEGOTIATION
     with pytest.raises(OSError, match=r"(?i)ssl|closed|reset"):
         late.get("opaque")
 
@@ -194,9 +199,9 @@ def test_a_client_that_renegotiates_with_nobody_is_cut_off(
 def test_no_other_version_of_tls_is_spoken(mode: str, open_: Callable[..., LateClient]) -> None:
     late = open_(None)
     if mode == "renegotiation":
-        late.connection._context.minimum_version = ssl.TLSVersion.TLSv1_3
+        late.context.minimum_version = ssl.TLSVersion.TLSv1_3
     else:
-        late.connection._context.maximum_version = ssl.TLSVersion.TLSv1_2
+        late.context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises(ssl.SSLError, match=r"(?i)version"):
         late.get("opaque")
 
