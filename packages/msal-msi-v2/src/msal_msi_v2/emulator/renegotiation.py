@@ -78,9 +78,14 @@ class RenegotiatingSocket(socket.socket):
         self._wait(self._tls.shutdown)
 
     def _renegotiate(self) -> None:
-        self._tls.recv(1, socket.MSG_PEEK)
-        if self._tls.renegotiate_pending():
-            raise ssl.SSLError("The client sent data where it was to shake hands again.")
+        try:
+            self._tls.recv(1, socket.MSG_PEEK)
+        except SSL.WantReadError:
+            if self._tls.renegotiate_pending():
+                raise
+        else:
+            if self._tls.renegotiate_pending():
+                raise ssl.SSLError("The client sent data where it was to shake hands again.")
 
     def _wait(self, operation: Callable[[], _Result], at_end: _Result | None = None) -> _Result:
         """Do an operation, waiting for the client where it must."""
@@ -112,4 +117,4 @@ def _is_end(exc: SSL.Error) -> bool:
 def _translated(exc: SSL.Error) -> OSError:
     if isinstance(exc, SSL.SysCallError) and exc.args[0] != _UNEXPECTED_EOF:
         return OSError(*exc.args)
-    return ssl.SSLError(str(exc))
+    return ssl.SSLError(ssl.SSL_ERROR_SSL, f"{exc}")
