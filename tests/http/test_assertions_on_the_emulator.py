@@ -87,6 +87,27 @@ def test_one_object_signs_in_to_two_tenants_through_a_bound_vault_hop(
     assert len(reads) == (1 if make is by_certificate else 0)
 
 
+@pytest.mark.parametrize("make", [by_certificate, by_key])
+def test_unmodified_azure_identity_signs_in_with_them(
+    emulator: Any, bound: BoundCredential, make: Callable[..., Any]
+) -> None:
+    azure_identity = pytest.importorskip("azure.identity")
+    assertion, der = make(emulator, bound)
+    client_id = emulator.register_application(certificates=[der]).client_id
+    for tenant in (emulator.tenant_id, emulator.other_tenant_id):
+        credential = azure_identity.ClientAssertionCredential(
+            tenant,
+            client_id,
+            assertion.bind(client_id, tenant, authority=emulator.login_url),
+            authority=emulator.login_url,
+            disable_instance_discovery=True,
+            connection_verify=emulator.ca_bundle,
+        )
+        token = credential.get_token(SCOPES[0]).token
+        assert jwt.decode(token, options={"verify_signature": False})["tid"] == tenant
+    assert len(emulator.requests_to("vault_sign")) == 2
+
+
 def test_the_vault_refuses_the_same_token_over_a_plain_connection(
     emulator: Any, bound: BoundCredential
 ) -> None:
@@ -117,7 +138,8 @@ def test_a_managed_identity_stands_for_the_application(
     )
     client_id = emulator.register_application(federated=[trusted]).client_id
     assertion = ManagedIdentityAssertion(identity)
-    assert "access_token" in sign_in(emulator, client_id, assertion, emulator.tenant_id)
+    for tenant in (emulator.tenant_id, emulator.other_tenant_id):
+        assert "access_token" in sign_in(emulator, client_id, assertion, tenant)
 
 
 def test_after_a_rotation_the_new_version_signs(emulator: Any, bound: BoundCredential) -> None:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from caller import Caller
 from cryptography.hazmat.primitives.asymmetric import rsa
 from issuer import Issuer
-from tls_server import Hangup, TlsServer
+from tls_server import TlsServer
 
 from msal_key_attestation import NativeCallError
 from msal_key_attestation.winhttp import WinHttpTransport
-from msal_msi_v2.errors import MsiV2ClientError, TransportError
-from msal_msi_v2.platforms import Timeout
+from msal_msi_v2.errors import MsiV2ClientError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tls_server import Received
 
     from msal_key_attestation._keys.ncrypt_key import NCryptKey
     from msal_msi_v2.binding import BindingCertificate
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="needs Windows, or Wine")
-
-PATIENT = Timeout(connect=20, read=20)
-MIB = 1 << 20
 
 
 @pytest.fixture
@@ -41,43 +36,9 @@ def transport() -> Iterator[WinHttpTransport]:
     made.close()
 
 
-class Caller:
-    """Sends requests with one certificate and reads what comes back."""
-
-    def __init__(self, transport: WinHttpTransport, certificate: BindingCertificate) -> None:
-        self.transport = transport
-        self.certificate = certificate
-
-    def __call__(
-        self, url: str, method: str = "GET", *, timeout: Timeout = PATIENT, **options: Any
-    ) -> tuple[int, bytes]:
-        response = self.transport.request(
-            method, url, certificate=self.certificate, timeout=timeout, **options
-        )
-        try:
-            return response.status, b"".join(response.iter_bytes())
-        finally:
-            response.close()
-
-    def failure(self, url: str, method: str = "GET", **options: Any) -> TransportError:
-        with pytest.raises(TransportError) as caught:
-            self(url, method, **options)
-        assert "0x" in caught.value.error_description
-        return caught.value
-
-
 @pytest.fixture
 def call(transport: WinHttpTransport, certificate: BindingCertificate) -> Caller:
     return Caller(transport, certificate)
-
-
-def answering(data: bytes, *, then_hang_up: bool = False) -> Any:
-    def answer(_request: Received, stream: Any) -> None:
-        stream.write(data)
-        if then_hang_up:
-            raise Hangup
-
-    return answer
 
 
 def test_many_certificates_may_be_used(
@@ -92,7 +53,8 @@ def test_many_certificates_may_be_used(
 def test_a_refusal_finds_out_whether_the_key_is_dead(call: Caller, key: NCryptKey) -> None:
     key._public_key = rsa.generate_private_key(65537, 2048).public_key()
     with TlsServer(client_ca=Issuer("another").pem) as strict:
-        call.failure(strict.url)
+        error = call.failure(strict.url)
+    assert "0x" in error.error_description
     assert key.is_dead
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from caller import PATIENT, Caller
 from hosts import is_wine
 from issuer import CLIENT_ID, Issuer
 from memory import peak_memory
@@ -28,33 +29,8 @@ if TYPE_CHECKING:
     from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.platforms import BindingTransport
 
-PATIENT = Timeout(connect=20, read=20)
 FOR_EVER = Timeout(connect=float("inf"), read=float("inf"))
 MIB = 1 << 20
-
-
-class Caller:
-    """Sends requests with one certificate and reads what comes back."""
-
-    def __init__(self, transport: BindingTransport, certificate: BindingCertificate) -> None:
-        self.transport = transport
-        self.certificate = certificate
-
-    def __call__(
-        self, url: str, method: str = "GET", *, timeout: Timeout = PATIENT, **options: Any
-    ) -> tuple[int, bytes]:
-        response = self.transport.request(
-            method, url, certificate=self.certificate, timeout=timeout, **options
-        )
-        try:
-            return response.status, b"".join(response.iter_bytes())
-        finally:
-            response.close()
-
-    def failure(self, url: str, method: str = "GET", **options: Any) -> TransportError:
-        with pytest.raises(TransportError) as caught:
-            self(url, method, **options)
-        return caught.value
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._base64 import b64url_encode
 from .flight import Background, SingleFlight
 from .fork import renew_after_fork
 from .protocol.retry import LONGEST_THROTTLE
@@ -130,7 +132,7 @@ class BindingCache:
 
     def __init__(self) -> None:
         self._bindings: dict[BindingName, Binding] = {}
-        self._dropped: set[bytes] = set()
+        self._dropped: set[str] = set()  # by thumbprint: it only ever grows
 
     def get(self, name: BindingName, key: rsa.RSAPrivateKey, now: float) -> Binding | None:
         """Return the binding of a key, if its certificate is good for new tokens."""
@@ -145,13 +147,13 @@ class BindingCache:
 
     def drop(self, name: BindingName, binding: Binding) -> None:
         """Forget a binding for good; what has taken its place stays."""
-        self._dropped.add(binding.certificate.der)
+        self._dropped.add(binding.certificate.x5t_s256)
         if self._bindings.get(name) is binding:
             self._bindings.pop(name, None)
 
     def is_dropped(self, der: bytes) -> bool:
         """Tell whether a certificate was dropped, wherever it comes from."""
-        return der in self._dropped
+        return b64url_encode(hashlib.sha256(der).digest()) in self._dropped
 
 
 class Throttle:

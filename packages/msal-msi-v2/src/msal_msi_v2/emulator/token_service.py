@@ -11,14 +11,18 @@ from cryptography.x509.oid import NameOID
 
 from .applications import JWT_POP
 from .authority import CertificateState
-from .entra import entra_error
+from .entra_service import (
+    UNKNOWN_TENANT,
+    WRONG_TYPE,
+    EntraService,
+    resource_of,
+)
 from .exchange import Exchange, Refused, json_response
 from .faults import OpaqueToken, WrongCnf
 from .guids import is_guid, new_guid
 from .jwts import x5t_s256
-from .login import read_form, resource_of
 from .profile import Identity
-from .service import Context, Route, Service
+from .service import Context, Route
 
 if TYPE_CHECKING:
     from werkzeug import Response
@@ -28,11 +32,10 @@ if TYPE_CHECKING:
 
 _REQUIRED = {"grant_type", "client_id", "scope", "token_type"}
 _ASSERTED = {"grant_type", "client_id", "scope", "client_assertion_type", "client_assertion"}
-_OPTIONAL = {"claims", "token_type"}
+_ALLOWED = {"claims", "token_type"}
 _TOKEN_TYPE = "mtls_pop"  # noqa: S105 - the name of a kind of token
 # AADSTS codes. 1000612 is among those after which a client asks IMDS for a new certificate.
-_MALFORMED, _MISSING_FIELD, _ONLY_POST, _UNKNOWN_TENANT = 9000410, 900144, 900561, 90002
-_UNSUPPORTED_GRANT, _UNKNOWN_CLIENT, _BAD_CLAIMS, _WRONG_TYPE = 70003, 700016, 50099, 50027
+_ONLY_POST, _UNKNOWN_CLIENT, _BAD_CLAIMS = 900561, 700016, 50099
 _CERTIFICATE_CODES = {
     CertificateState.EXPIRED: 700027,
     CertificateState.NOT_YET_VALID: 700027,
@@ -40,7 +43,7 @@ _CERTIFICATE_CODES = {
 }
 
 
-class TokenService(Service):
+class TokenService(EntraService):
     """Entra's mutual-TLS token endpoint for the tenant of one host."""
 
     name = "token"
@@ -65,21 +68,6 @@ class TokenService(Service):
         self._applications = applications
         self.refresh_in = refresh_in
 
-    def bad_request(self, reason: str, code: int = _MALFORMED) -> Refused:
-        """Return the refusal of a malformed request."""
-        return Refused(400, "invalid_request", reason, codes=[code])
-
-    def refusal(self, exchange: Exchange, refused: Refused) -> Response:
-        """Return Entra's error members."""
-        content = entra_error(
-            refused.error,
-            refused.reason,
-            codes=refused.codes,
-            correlation_id=exchange.request.headers.get("client-request-id"),
-            now=exchange.now,
-        )
-        return json_response(content, refused.status)
-
     def dress(self, exchange: Exchange, response: Response) -> Response:
         """Add a request id, and the client's own where it wants it back."""
         headers = exchange.request.headers
@@ -93,7 +81,7 @@ class TokenService(Service):
         if exchange.request.method != "POST":
             raise self.bad_request("The endpoint only accepts POST requests.", _ONLY_POST)
         if tenant != self._tokens.profile.tenant_id:
-            raise self.bad_request(f"Tenant '{tenant}' not found.", _UNKNOWN_TENANT)
+            raise self.bad_request(f"Tenant '{tenant}' not found.", UNKNOWN_TENANT)
         if not is_guid(exchange.request.headers.get("client-request-id")):
             raise self.bad_request("The header client-request-id must be a GUID.")
         certificate = self._certificate(exchange)
@@ -123,22 +111,8 @@ class TokenService(Service):
         return certificate
 
     def _form(self, exchange: Exchange) -> dict[str, str]:
-        form = read_form(exchange, self)
-        required = _ASSERTED if "client_assertion" in form else _REQUIRED
-        if not form.keys() <= {*required, *_OPTIONAL}:
-            raise self.bad_request("The form repeats a field, or has one that is not known.")
-        for name in sorted(required):
-            if not form.get(name):
-                raise self.bad_request(
-                    f"The request body must contain the parameter '{name}'.", _MISSING_FIELD
-                )
-        if form["grant_type"] != "client_credentials":
-            raise Refused(
-                400,
-                "unsupported_grant_type",
-                "The grant must be client_credentials.",
-                codes=[_UNSUPPORTED_GRANT],
-            )
+        asserted = b"client_assertion=" in exchange.request.get_data()
+        form = self.read_form(exchange, _ASSERTED if asserted else _REQUIRED, _ALLOWED)
         if form.get("token_type", _TOKEN_TYPE) != _TOKEN_TYPE:
             raise self.bad_request(f"token_type must be {_TOKEN_TYPE}.")
         return form
@@ -146,7 +120,7 @@ class TokenService(Service):
     def _asserted(self, exchange: Exchange, form: dict[str, str]) -> Identity:
         """Return the application that signs in with a managed identity's bound token."""
         if form["client_assertion_type"] != JWT_POP:
-            raise self.bad_request(f"client_assertion_type must be {JWT_POP}.", _WRONG_TYPE)
+            raise self.bad_request(f"client_assertion_type must be {JWT_POP}.", WRONG_TYPE)
         application = self._applications.find(form["client_id"])
         self._applications.check_bound(
             application, form["client_assertion"], _presented(exchange), now=exchange.now

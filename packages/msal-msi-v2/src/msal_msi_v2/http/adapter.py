@@ -11,12 +11,11 @@ from requests.adapters import HTTPAdapter
 from requests.utils import rewind_body, select_proxy
 from urllib3.util import Timeout as Urllib3Timeout
 
-from msal_msi_v2.binding import BindingCertificate
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
 from msal_msi_v2.platforms import Route, Timeout
 
 from .bodies import raw_response, request_body
-from .presenting import FixedCertificate, Presenter
+from .presenting import presenter_of
 from .resource import ResourceTokens
 from .stacks import StackTransport
 
@@ -25,9 +24,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.client import ManagedIdentityClient
     from msal_msi_v2.platforms import TransportResponse
     from msal_msi_v2.strength import MtlsBindingStrength
+
+    from .presenting import Presenter
 
 _EXCEPTIONS: dict[TransportFailure, type[requests.RequestException]] = {
     TransportFailure.CONNECT: requests.ConnectionError,
@@ -66,11 +68,7 @@ class MtlsAdapter(HTTPAdapter):
                 names none; ``None``: those that ``requests`` trusts.
         """
         super().__init__()
-        self._presenter: Presenter = (
-            FixedCertificate(certificate)
-            if isinstance(certificate, BindingCertificate)
-            else certificate
-        )
+        self._presenter = presenter_of(certificate)
         self._transport = StackTransport(ca_bundle)
 
     @classmethod

@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 import certifi
 import httpx
 
-from msal_msi_v2.binding import BindingCertificate
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
 from msal_msi_v2.platforms import Route, Timeout
 from msal_msi_v2.settings import environment_ca_bundle
 
 from .openssl import environment_proxy, trusting_context
-from .presenting import FixedCertificate, Presenter
+from .presenting import presenter_of
 from .stacks import StackTransport
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Mapping
 
+    from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.platforms import TransportResponse
+
+    from .presenting import Presenter
 
 EXCEPTIONS: dict[TransportFailure, type[httpx.TransportError]] = {
     TransportFailure.CONNECT: httpx.ConnectError,
@@ -51,11 +53,7 @@ class Caller:
                 "verify is False, and a bound token is not shown over a connection that nobody "
                 "verifies. Set it to the path of your CA bundle.",
             )
-        self._presenter: Presenter = (
-            FixedCertificate(certificate)
-            if isinstance(certificate, BindingCertificate)
-            else certificate
-        )
+        self._presenter = presenter_of(certificate)
         self._ca_bundle = None if verify is True else str(verify)
         self._trusted = self._ca_bundle or environment_ca_bundle()
         self._proxy = proxy

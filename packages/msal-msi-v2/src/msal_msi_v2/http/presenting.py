@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from msal_msi_v2.binding import BindingCertificate
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.platforms import TransportResponse
 
 
@@ -54,3 +55,10 @@ class FixedCertificate:
     def send(self, outgoing: Outgoing) -> TransportResponse:
         """Send a request as it is."""
         return outgoing.send(self._certificate, {})
+
+
+def presenter_of(certificate: BindingCertificate | Presenter) -> Presenter:
+    """Return the presenter of a certificate, or the one that is given."""
+    if isinstance(certificate, BindingCertificate):
+        return FixedCertificate(certificate)
+    return certificate
