@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from msal_msi_v2.assertions.jwt import Algorithm
 
 SCOPES = ["https://graph.microsoft.com/.default"]
-Maker = "Callable[[SmallCloud, dict[str, Any]], ClientAssertion]"
 
 
 def by_certificate(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> ClientAssertion:
@@ -185,15 +186,16 @@ def test_a_new_version_is_taken_up_when_invalidated(
     assert jwt.get_unverified_header(cloud.assertions[-1])["x5t#S256"] == rotated.x5t_s256
 
 
+@pytest.mark.parametrize("leg", ["/certificates/app", "/sign"])
 def test_what_is_made_while_it_is_invalidated_is_not_kept(
-    cloud: SmallCloud, options: dict[str, Any]
+    cloud: SmallCloud, options: dict[str, Any], leg: str
 ) -> None:
     assertion = by_certificate(cloud, options)
     bound = assertion.bind(CLIENT_ID, TENANTS[0])
     rotated = cloud.create()
 
     def rotate(call: Any) -> None:
-        if call.path.endswith("/sign"):
+        if call.path.endswith(leg):
             cloud.wrong.clear()
             assertion.invalidate()
 
@@ -313,10 +315,10 @@ def test_there_is_a_twin_of_every_kind(cloud: SmallCloud, options: dict[str, Any
     assert third == "token for api://AzureADTokenExchange"
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_signs_anew(cloud: SmallCloud, options: dict[str, Any]) -> None:
-    os = pytest.importorskip("os")
-    if not hasattr(os, "fork"):
-        pytest.skip("there is no fork here")
+    if sys.platform == "win32":
+        pytest.skip("Windows has no fork()")
     assertion = by_certificate(cloud, options)
     parent = assertion.bind(CLIENT_ID, TENANTS[0])()
     reader, writer = os.pipe()
