@@ -9,6 +9,8 @@ import msal
 import pytest
 import requests
 from acquiring import make_client
+from cryptography.hazmat.primitives.asymmetric import rsa
+from issuer import Issuer
 
 from msal_msi_v2 import MtlsBindingStrength
 from msal_msi_v2.assertions import (
@@ -17,6 +19,7 @@ from msal_msi_v2.assertions import (
     KeyVaultCertificateAssertion,
     KeyVaultKeyAssertion,
     ManagedIdentityAssertion,
+    SignedAssertion,
 )
 from msal_msi_v2.emulator import FederatedCredential
 
@@ -87,13 +90,36 @@ def test_one_object_signs_in_to_two_tenants_through_a_bound_vault_hop(
     assert len(reads) == (1 if make is by_certificate else 0)
 
 
-@pytest.mark.parametrize("make", [by_certificate, by_key])
-def test_unmodified_azure_identity_signs_in_with_them(
-    emulator: Any, bound: BoundCredential, make: Callable[..., Any]
+def by_own_key(_emulator: Any, _bound: BoundCredential) -> tuple[ClientAssertion, bytes]:
+    key = rsa.generate_private_key(65537, 2048)
+    der = Issuer("an application").issue(key.public_key())
+    return SignedAssertion(key, der), der
+
+
+def test_a_key_of_ones_own_signs_in_too(emulator: Any, bound: BoundCredential) -> None:
+    assertion, der = by_own_key(emulator, bound)
+    client_id = emulator.register_application(certificates=[der]).client_id
+    for tenant in (emulator.tenant_id, emulator.other_tenant_id):
+        assert "access_token" in sign_in(emulator, client_id, assertion, tenant)
+
+
+def trust_in_the_identity(emulator: Any) -> FederatedCredential:
+    issuer = f"https://sts.windows.net/{emulator.tenant_id}/"
+    return FederatedCredential(issuer, emulator.identities[0].object_id)
+
+
+@pytest.mark.parametrize("make", [by_certificate, by_key, by_own_key, None])
+def test_unmodified_azure_identity_signs_in_with_each_kind(
+    emulator: Any, identity: ManagedIdentityClient, bound: BoundCredential, make: Any
 ) -> None:
     azure_identity = pytest.importorskip("azure.identity")
-    assertion, der = make(emulator, bound)
-    client_id = emulator.register_application(certificates=[der]).client_id
+    if make is None:
+        assertion: ClientAssertion = ManagedIdentityAssertion(identity)
+        application = emulator.register_application(federated=[trust_in_the_identity(emulator)])
+    else:
+        assertion, der = make(emulator, bound)
+        application = emulator.register_application(certificates=[der])
+    client_id = application.client_id
     for tenant in (emulator.tenant_id, emulator.other_tenant_id):
         credential = azure_identity.ClientAssertionCredential(
             tenant,
@@ -105,7 +131,7 @@ def test_unmodified_azure_identity_signs_in_with_them(
         )
         token = credential.get_token(SCOPES[0]).token
         assert jwt.decode(token, options={"verify_signature": False})["tid"] == tenant
-    assert len(emulator.requests_to("vault_sign")) == 2
+    assert len(emulator.requests_to("vault_sign")) == (2 if make in {by_certificate, by_key} else 0)
 
 
 def test_the_vault_refuses_the_same_token_over_a_plain_connection(
@@ -133,10 +159,8 @@ def test_the_vault_refuses_the_same_token_over_a_plain_connection(
 def test_a_managed_identity_stands_for_the_application(
     emulator: Any, identity: ManagedIdentityClient
 ) -> None:
-    trusted = FederatedCredential(
-        f"https://sts.windows.net/{emulator.tenant_id}/", emulator.identities[0].object_id
-    )
-    client_id = emulator.register_application(federated=[trusted]).client_id
+    application = emulator.register_application(federated=[trust_in_the_identity(emulator)])
+    client_id = application.client_id
     assertion = ManagedIdentityAssertion(identity)
     for tenant in (emulator.tenant_id, emulator.other_tenant_id):
         assert "access_token" in sign_in(emulator, client_id, assertion, tenant)
