@@ -26,6 +26,7 @@ from msal_msi_v2.emulator import (
     Status,
     WrongCnf,
 )
+from msal_msi_v2.errors import quote
 
 ATTESTED: dict[str, Any] = {"mtls_proof_of_possession": True, "with_attestation_support": True}
 
@@ -154,6 +155,16 @@ def test_exceptions(
     secrets = secrets_of(emulator, platform.key_store.get_key().private_key)
     secrets |= {json.loads(body)["access_token"] for body in answered if b"access_token" in body}
     assert leaked(everything_about(caught.value) + caplog.text, secrets) == []
+
+
+def test_a_token_wrapped_at_its_hyphens_is_cut_out() -> None:
+    token = "eyJhbGciOiJSUzI1NiJ9." + "aBcDeF-" * 40 + ".sig-nature_" + "0123456789" * 20
+    text = "cannot use\n" + "\n".join(textwrap.wrap(token, 64)) + "\nsorry"
+    shown = quote(text)
+    assert "<redacted>" in shown
+    assert not re.search(r"aBcDeF|0123456789|eyJ", shown)
+    guids = "Trace ID: a7f4e2d1-0b9c-4d8e-8f70-61524334251a\r\nCorrelation ID: x"
+    assert quote(guids) == " ".join(guids.split())
 
 
 def test_the_token_form_holds_no_surprise(emulator: MsiV2Emulator) -> None:

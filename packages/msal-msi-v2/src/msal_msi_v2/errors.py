@@ -22,11 +22,17 @@ from urllib.parse import unquote
 from msal import ManagedIdentityError
 
 _LONGEST_QUOTE = 500
-# A JWT, or a run of base64 as long as a line of a wrapped CSR, certificate or key.
+# A JWT, or a run of base64 as long as a line of a wrapped CSR, certificate or key. NUL stands for
+# the white space between two lines of it.
 _SECRETS = re.compile(
-    r"[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*|[A-Za-z0-9+/_=-]{56,}"
+    r"[A-Za-z0-9_\0-]{10,}\.[A-Za-z0-9_\0-]{10,}\.[A-Za-z0-9_\0-]*|[A-Za-z0-9+/_=\0-]{56,}"
 )
-_WRAPPED = re.compile(r"(?<=[A-Za-z0-9+/_=.-]{20})\s+(?=[A-Za-z0-9+/_=.-]{20})")
+# A line of base64url may end anywhere, at a hyphen for instance, and so be short.
+_WRAPPED = re.compile(
+    r"(?<=[A-Za-z0-9+/_=.-]{20})\s+(?=[A-Za-z0-9+/_=.-]{20})"
+    r"|(?<=[A-Za-z0-9+/_=.-]{20})\s*\n\s*(?=[A-Za-z0-9+/_=.-])"
+    r"|(?<=[A-Za-z0-9+/_=.-])\s*\n\s*(?=[A-Za-z0-9+/_=.-]{20})"
+)
 
 
 def quote(text: str) -> str:
@@ -36,7 +42,8 @@ def quote(text: str) -> str:
     is cut out; the text is put on one line and shortened.
     """
     plain = unquote(text).replace("\\/", "/").replace("\\n", "\n").replace("\\r", "\r")
-    printable = " ".join(_SECRETS.sub("<redacted>", _WRAPPED.sub("", plain)).split())
+    clean = _SECRETS.sub("<redacted>", _WRAPPED.sub("\0", plain.replace("\0", " ")))
+    printable = " ".join(clean.replace("\0", " ").split())
     return printable if len(printable) <= _LONGEST_QUOTE else printable[:_LONGEST_QUOTE] + "..."
 
 
