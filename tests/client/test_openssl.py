@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import msal
 import pytest
 import requests
@@ -17,8 +18,8 @@ from recording_server import Answer, recording_server
 from msal_msi_v2 import ManagedIdentityClient, MsiV2ClientError, MtlsBindingStrength
 from msal_msi_v2.emulator import Delay, Drop
 from msal_msi_v2.errors import MsiV2Error, TransportError, TransportFailure
-from msal_msi_v2.http.openssl import OpenSslTransport
-from msal_msi_v2.platforms import Route, Timeout
+from msal_msi_v2.http.openssl import OpenSslTransport, _binding_context
+from msal_msi_v2.platforms import Timeout
 from msal_msi_v2.software import SoftwarePlatform
 
 if TYPE_CHECKING:
@@ -210,8 +211,8 @@ def test_a_wrong_host_name_is_refused(certificate: BindingCertificate, tmp_path:
 
 
 def test_tls_1_1_is_refused(certificate: BindingCertificate) -> None:
-    transport = OpenSslTransport()
-    assert transport._context(certificate, Route()).minimum_version == ssl.TLSVersion.TLSv1_2
+    context = _binding_context(certifi.where(), certificate)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 def test_an_unreadable_bundle_is_named(certificate: BindingCertificate) -> None:

@@ -74,15 +74,16 @@ class TlsServer:
         client_ca: str,
         ca: trustme.CA | None = None,
         host: str = "localhost",
+        address: str = "127.0.0.1",
         not_after: datetime | None = None,
     ) -> None:
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate = (ca or root()).issue_cert(host, key_type=_RSA, not_after=not_after)
-        certificate.configure_cert(self._context)
+        self._context = server_context(ca or root(), host, not_after=not_after)
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._context.load_verify_locations(cadata=client_ca)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://localhost:{self._listener.getsockname()[1]}"
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, 0), family=family)
+        name = f"[{host}]" if ":" in host else "localhost"
+        self.url = f"https://{name}:{self._listener.getsockname()[1]}"
         self.received: list[Received] = []
         self.answer: Callable[[Received, Any], None] = lambda _request, stream: stream.write(OK)
         self.connections = 0
@@ -145,6 +146,15 @@ class TlsServer:
             if self.keep_bodies:
                 kept.append(piece)
         return kept
+
+
+def server_context(
+    ca: trustme.CA, host: str = "localhost", *, not_after: datetime | None = None
+) -> ssl.SSLContext:
+    """Return a server's TLS settings, with a certificate of some CA."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert(host, key_type=_RSA, not_after=not_after).configure_cert(context)
+    return context
 
 
 class Hangup(Exception):  # noqa: N818 - not an error

@@ -16,7 +16,8 @@ from caller import PATIENT, Caller
 from hosts import is_wine
 from issuer import CLIENT_ID, Issuer
 from memory import peak_memory
-from tls_server import OK, Hangup, TlsServer
+from tls_server import OK, Hangup, TlsServer, root, server_context
+from tunnel import Tunnel
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
 from msal_msi_v2.platforms import Route, Timeout
@@ -555,6 +556,91 @@ def test_a_thousand_requests_use_the_same_few_connections(tls: TlsServer, call: 
 
 
 # --- routes
+
+
+def test_ipv6(call: Caller, issuer: Issuer) -> None:
+    with TlsServer(client_ca=issuer.pem, host="::1", address="::1") as server:
+        assert call(server.url) == (200, b"OK")
+        assert dict(server.received[0].headers)["host"] == server.url.removeprefix("https://")
+
+
+@pytest.mark.parametrize("named_by", ["route", "environment"])
+def test_tls_goes_through_a_proxy_and_ends_at_the_server(
+    tls: TlsServer, call: Caller, named_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tunnel() as tunnel:
+        options: dict[str, Any] = {"headers": [("Authorization", "mtls_pop secret")]}
+        if named_by == "route":
+            options["route"] = Route(proxy=tunnel.url)
+        else:
+            monkeypatch.setenv("HTTPS_PROXY", tunnel.url)
+        for _ in range(2):
+            assert call(tls.url, **options) == (200, b"OK")
+        call.transport.close()
+        assert tunnel.asked == [tls.url.removeprefix("https://")]
+        assert [one.subject for one in tls.received] == [CLIENT_ID] * 2
+        assert len(tunnel.relayed) > 1000
+        assert b"secret" not in tunnel.relayed
+
+
+def test_no_proxy_is_a_route_too(
+    tls: TlsServer, call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Tunnel() as tunnel:
+        monkeypatch.setenv("ALL_PROXY", tunnel.url)
+        assert call(tls.url, route=Route()) == (200, b"OK")
+        monkeypatch.setenv("NO_PROXY", "localhost")
+        assert call(tls.url) == (200, b"OK")
+        assert tunnel.asked == []
+
+
+def test_a_proxy_that_asks_for_a_login(tls: TlsServer, call: Caller, stack: str) -> None:
+    with Tunnel(login="me:p@ss") as tunnel:
+        error = call.failure(tls.url, route=Route(proxy=tunnel.url))
+        assert error.failure is TransportFailure.CONNECT
+        with_login = Route(proxy=tunnel.url.replace("://", "://me:p%40ss@"))
+        if stack == "winhttp":
+            with pytest.raises(MsiV2ClientError, match="through a proxy") as caught:
+                call(tls.url, route=with_login)
+            assert "p%40ss" not in str(caught.value)
+        else:
+            assert call(tls.url, route=with_login) == (200, b"OK")
+            assert "proxy-authorization" not in dict(tls.received[0].headers)
+    assert len(tls.received) == (0 if stack == "winhttp" else 1)
+
+
+def test_a_proxy_over_tls(tls: TlsServer, call: Caller, stack: str) -> None:
+    with Tunnel(context=server_context(root())) as tunnel:
+        route = Route(proxy=tunnel.url)
+        if stack == "winhttp":
+            with pytest.raises(MsiV2ClientError, match="no TLS to a proxy"):
+                call(tls.url, route=route)
+            return
+        assert call(tls.url, route=route) == (200, b"OK")
+        assert tls.received[0].subject == CLIENT_ID
+        call.transport.close()
+    with Tunnel(context=server_context(trustme.CA())) as stranger:
+        error = call.failure(tls.url, route=Route(proxy=stranger.url))
+        assert error.failure is TransportFailure.SERVER_CERTIFICATE
+        assert stranger.asked == []
+
+
+def test_a_proxy_that_is_not_there_is_named(tls: TlsServer, call: Caller) -> None:
+    with Tunnel() as tunnel:
+        gone = Route(proxy=tunnel.url)
+    error = call.failure(tls.url, route=gone)
+    assert error.failure is TransportFailure.CONNECT
+    assert "proxy" in error.error_description
+    assert tls.received == []
+
+
+@pytest.mark.parametrize("proxy", ["socks5://localhost:1080", "http://", "http://x:port"])
+def test_what_is_no_proxy_is_refused(tls: TlsServer, call: Caller, proxy: str) -> None:
+    with pytest.raises(MsiV2ClientError) as caught:
+        call(tls.url, route=Route(proxy=proxy))
+    assert caught.value.error == "invalid_request"
+    assert "proxy" in caught.value.error_description
+    assert tls.received == []
 
 
 def test_another_ca_bundle(tls: TlsServer, stack: str, call: Caller, tmp_path: Any) -> None:

@@ -87,7 +87,8 @@ def create_platform(
     Args:
         library_path: Where ``AttestationClientLib.dll`` is, absolute; ``None``: what
             ``ATTESTATION_CLIENTLIB_PATH`` says, else beside this package or the interpreter.
-        use_proxy: Whether bound requests go through the system's proxy, where there is one.
+        use_proxy: Whether bound requests go through the proxy that ``HTTPS_PROXY`` or ``ALL_PROXY``
+            names, or Windows is set to, where their caller names none.
         lock_timeout: How long to wait for another process that is making the key, in seconds.
 
     Raises:

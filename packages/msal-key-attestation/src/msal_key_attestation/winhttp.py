@@ -9,9 +9,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
+from msal_msi_v2.platforms import Route
 
 from ._keys.ncrypt_key import NCryptKey
 from ._winhttp.exchange import Exchange
+from ._winhttp.proxy import choose_proxy
 from ._winhttp.request import Request
 from ._winhttp.session import Session
 from ._winhttp.target import check_method, parse_target
@@ -21,27 +23,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from msal_msi_v2.binding import BindingCertificate
-    from msal_msi_v2.platforms import Route, Timeout
+    from msal_msi_v2.platforms import Timeout
 
-_MOST_CERTIFICATES = 8
+_MOST_SESSIONS = 8
 
 
 class WinHttpTransport:
     """A ``BindingTransport`` over WinHTTP and SChannel, for keys that cannot leave Windows.
 
     Servers are trusted as Windows trusts them. Connections are kept alive, apart for each
-    certificate, for the eight certificates used last. HTTP/1.1 over TLS 1.2 or 1.3.
+    certificate and proxy, for the eight of them used last. HTTP/1.1 over TLS 1.2 or 1.3.
     """
 
     def __init__(self, *, use_proxy: bool = True) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
-            use_proxy: Whether to go through the system's proxy, where there is one.
+            use_proxy: Whether requests without a route go through the proxy that ``HTTPS_PROXY``
+                or ``ALL_PROXY`` names, or Windows is set to.
         """
-        self._use_proxy = use_proxy
+        self._own_route = None if use_proxy else Route()
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, str | None], Session] = OrderedDict()
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
 
     def request(
@@ -58,17 +61,20 @@ class WinHttpTransport:
         """Send one request; see ``BindingTransport.request``.
 
         Raises:
-            MsiV2ClientError: The URL is not ``https``, the key is none of Windows' own, or there is
-                a route: Windows alone knows the proxy and the CAs.
+            MsiV2ClientError: The URL is not ``https``, the key is none of Windows' own, or the
+                route names CAs, or a proxy that WinHTTP cannot use.
             TransportError: No answer came back.
             NativeCallError: Windows does not take the certificate with its key.
         """
         check_method(method)
-        _check_route(route)
+        route = route or self._own_route
+        if route is not None and route.ca_bundle is not None:
+            raise _bundle_refused(route.ca_bundle)
+        proxy = choose_proxy(url, route)
         target = parse_target(url)
         key = _windows_key(certificate)
         chunked = body is not None and not isinstance(body, bytes)
-        session = self._use_session(certificate, key)
+        session = self._use_session(certificate, key, proxy)
         exchange = Exchange(Request(session, method, target, headers, timeout, chunked=chunked))
         with self._lock:
             self._exchanges.add(exchange)
@@ -84,8 +90,9 @@ class WinHttpTransport:
     def drop(self, certificate: BindingCertificate) -> None:
         """Use no connection of a certificate again; see ``BindingTransport.drop``."""
         with self._lock:
-            session = self._sessions.pop(certificate.x5t_s256, None)
-        if session is not None:
+            names = [name for name in self._sessions if name[0] == certificate.x5t_s256]
+            sessions = [self._sessions.pop(name) for name in names]
+        for session in sessions:
             session.release()
 
     def close(self) -> None:
@@ -104,37 +111,29 @@ class WinHttpTransport:
         if hasattr(self, "_exchanges"):
             self.close()
 
-    def _use_session(self, certificate: BindingCertificate, key: NCryptKey) -> Session:
-        """Return the certificate's session, with a share in it for the caller."""
-        evicted = None
+    def _use_session(
+        self, certificate: BindingCertificate, key: NCryptKey, proxy: str | None
+    ) -> Session:
+        """Return the session of a certificate and a proxy, with a share in it for the caller."""
+        evicted, name = None, (certificate.x5t_s256, proxy)
         with self._lock:
-            session = self._sessions.get(certificate.x5t_s256)
+            session = self._sessions.get(name)
             if session is None:
-                session = Session(certificate.der, key, use_proxy=self._use_proxy)
-                self._sessions[certificate.x5t_s256] = session
-                if len(self._sessions) > _MOST_CERTIFICATES:
+                session = self._sessions[name] = Session(certificate.der, key, proxy)
+                if len(self._sessions) > _MOST_SESSIONS:
                     evicted = self._sessions.popitem(last=False)[1]
-            self._sessions.move_to_end(certificate.x5t_s256)
+            self._sessions.move_to_end(name)
             session.use()
         if evicted is not None:
             evicted.release()
         return session
 
 
-def _check_route(route: Route | None) -> None:
-    """Refuse what WinHTTP would not heed."""
-    if route is None:
-        return
-    if route.ca_bundle is not None:
-        raise MsiV2ClientError(
-            "invalid_request",
-            f"WinHTTP trusts the CAs that Windows trusts, and no file like {route.ca_bundle!r}. "
-            "Add the CA there, e.g. with certutil -user -addstore Root FILE, and name no bundle.",
-        )
-    raise MsiV2ClientError(
+def _bundle_refused(ca_bundle: str) -> MsiV2ClientError:
+    return MsiV2ClientError(
         "invalid_request",
-        "WinHTTP goes through the proxy that Windows is set to, and none of the caller's. Set it "
-        "there, e.g. with netsh winhttp set proxy, and name none.",
+        f"WinHTTP trusts the CAs that Windows trusts, and no file like {ca_bundle!r}. "
+        "Add the CA there, e.g. with certutil -user -addstore Root FILE, and name no bundle.",
     )
 
 

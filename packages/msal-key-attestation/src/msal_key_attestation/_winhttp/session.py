@@ -1,4 +1,4 @@
-"""A WinHTTP session for one certificate: connections are kept alive, and never shared."""
+"""A WinHTTP session for one certificate and proxy; its connections are kept alive."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from msal_key_attestation._native.status import check_result, last_error
 from msal_key_attestation.certificates import BoundCertificate
 
 from .failures import NOTIFICATIONS, status_callback
+from .proxy import DIRECT
 
 if TYPE_CHECKING:
     from msal_key_attestation._keys.ncrypt_key import NCryptKey
@@ -31,13 +32,13 @@ _TLS_1_3 = WinHttpOptionValue.WINHTTP_FLAG_SECURE_PROTOCOL_TLS1_3
 class Session:
     """A session handle and a certificate; open as long as anyone uses it."""
 
-    def __init__(self, der: bytes, key: NCryptKey, *, use_proxy: bool) -> None:
+    def __init__(self, der: bytes, key: NCryptKey, proxy: str | None) -> None:
         """Open a session.
 
         Args:
             der: The certificate that its requests present, DER bytes.
             key: The certificate's key.
-            use_proxy: Whether to go through the system's proxy, where there is one.
+            proxy: As of ``choose_proxy``.
 
         Raises:
             NativeCallError: Windows takes the certificate with its key, or the session, not.
@@ -46,7 +47,7 @@ class Session:
         self._lock = threading.Lock()
         self._certificate = BoundCertificate(der, key)
         try:
-            self._handle = _open(use_proxy=use_proxy)
+            self._handle = _open(proxy)
         except BaseException:
             self._certificate.close()
             raise
@@ -87,8 +88,8 @@ def set_number(handle: CData, option: WinHttpOption, value: int) -> None:
     check_result(f"WinHttpSetOption({option.name})", done)
 
 
-def _open(*, use_proxy: bool) -> Owned:
-    session = internet_handle(_open_with_proxy(use_proxy=use_proxy))
+def _open(proxy: str | None) -> Owned:
+    session = internet_handle(_open_with_proxy(proxy))
     try:
         _allow_tls(session.value)
         winhttp().WinHttpSetStatusCallback(session.value, status_callback(), NOTIFICATIONS, 0)
@@ -98,17 +99,20 @@ def _open(*, use_proxy: bool) -> Owned:
     return session
 
 
-def _open_with_proxy(*, use_proxy: bool) -> CData:
-    accesses = [WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_NO_PROXY]
-    if use_proxy:
+def _open_with_proxy(proxy: str | None) -> CData:
+    if proxy is None:
         # The first is as the user's own programs find it, and unknown before Windows 8.1.
         accesses = [
             WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_AUTOMATIC_PROXY,
             WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_DEFAULT_PROXY,
         ]
+    elif proxy == DIRECT:
+        accesses = [WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_NO_PROXY]
+    else:
+        accesses = [WinHttpOpenFlag.WINHTTP_ACCESS_TYPE_NAMED_PROXY]
     handle = ffi.NULL
     for access in accesses:
-        handle = winhttp().WinHttpOpen(ffi.NULL, access, ffi.NULL, ffi.NULL, 0)
+        handle = winhttp().WinHttpOpen(ffi.NULL, access, proxy or ffi.NULL, ffi.NULL, 0)
         if handle or last_error() != Win32Error.ERROR_INVALID_PARAMETER:
             break
     check_result("WinHttpOpen", handle)

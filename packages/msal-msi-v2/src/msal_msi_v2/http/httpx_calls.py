@@ -11,8 +11,9 @@ from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailur
 from msal_msi_v2.platforms import Route, Timeout
 from msal_msi_v2.settings import environment_ca_bundle
 
-from .openssl import environment_proxy, trusting_context
+from .openssl import trusting_context
 from .presenting import presenter_of
+from .proxies import environment_proxy
 from .stacks import StackTransport
 
 if TYPE_CHECKING:

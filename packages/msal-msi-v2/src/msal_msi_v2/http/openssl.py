@@ -12,8 +12,8 @@ import threading
 from collections import OrderedDict
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests.utils
 import urllib3
@@ -28,6 +28,8 @@ from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailur
 from msal_msi_v2.fork import renew_after_fork
 from msal_msi_v2.platforms import Route
 
+from .proxies import environment_proxy, parse_proxy
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from msal_msi_v2.platforms import Timeout
 
 _MOST_POOLS = 8
-_CONNECTIONS_A_HOST = 32
+_IDLE_CONNECTIONS_A_HOST = 64
 _SENDABLE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
 _HTTP_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 
@@ -44,7 +46,7 @@ class OpenSslTransport:
     """A ``BindingTransport`` over OpenSSL; the key must be exportable within the process.
 
     Connections are kept alive, apart for each certificate and route, for the eight of them used
-    last, and at most 32 to a host. Unless the route says otherwise, proxies are those of the
+    last, and at most 64 to a host. Unless the route says otherwise, proxies are those of the
     environment (``HTTPS_PROXY``, ``NO_PROXY``), reached by CONNECT, so that TLS, certificate
     included, always ends at the server.
     """
@@ -117,22 +119,39 @@ class OpenSslTransport:
         with self._lock:
             pool = self._pools.get(name)
             if pool is None:
-                pool = self._pools[name] = _make_pool(self._context(certificate, route), route)
+                pool = self._pools[name] = self._make_pool(certificate, route)
             self._pools.move_to_end(name)
             if len(self._pools) > _MOST_POOLS:
                 self._pools.popitem(last=False)[1].clear()
         return pool
 
-    def _context(self, certificate: BindingCertificate, route: Route) -> ssl.SSLContext:
-        """Return a context that presents the certificate, whenever the server asks for it.
+    def _make_pool(self, certificate: BindingCertificate, route: Route) -> urllib3.PoolManager:
+        ca_bundle = route.ca_bundle or self._ca_bundle
+        options: dict[str, Any] = {
+            "ssl_context": _binding_context(ca_bundle, certificate),
+            "maxsize": _IDLE_CONNECTIONS_A_HOST,
+        }
+        if route.proxy is None:
+            return urllib3.PoolManager(**options)
+        proxy = parse_proxy(route.proxy)
+        return urllib3.ProxyManager(
+            f"{proxy.scheme}://{proxy.host}:{proxy.port}",
+            proxy_headers=urllib3.make_headers(proxy_basic_auth=proxy.login or None),
+            proxy_ssl_context=trusting_context(ca_bundle) if proxy.scheme == "https" else None,
+            **options,
+        )
 
-        Some servers, Key Vault among them, ask only after they have read the request.
-        """
-        context = trusting_context(route.ca_bundle or self._ca_bundle)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.post_handshake_auth = True
-        load_certificate(context, certificate)
-        return context
+
+def _binding_context(ca_bundle: str, certificate: BindingCertificate) -> ssl.SSLContext:
+    """Return a context that presents a certificate, whenever the server asks for it.
+
+    Some servers, Key Vault among them, ask only after they have read the request.
+    """
+    context = trusting_context(ca_bundle)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.post_handshake_auth = True
+    load_certificate(context, certificate)
+    return context
 
 
 def trusting_context(ca_bundle: str) -> ssl.SSLContext:
@@ -220,32 +239,8 @@ class OpenSslResponse:
         self.raw.release_conn()
 
 
-def _make_pool(context: ssl.SSLContext, route: Route) -> urllib3.PoolManager:
-    if route.proxy is None:
-        return urllib3.PoolManager(ssl_context=context, maxsize=_CONNECTIONS_A_HOST)
-    credentials = urlsplit(route.proxy)
-    login = (
-        f"{unquote(credentials.username)}:{unquote(credentials.password or '')}"
-        if credentials.username
-        else None
-    )
-    return urllib3.ProxyManager(
-        route.proxy,
-        proxy_headers=urllib3.make_headers(proxy_basic_auth=login),
-        ssl_context=context,
-        maxsize=_CONNECTIONS_A_HOST,
-    )
-
-
 def _finite(seconds: float) -> float | None:
     return None if math.isinf(seconds) else seconds
-
-
-def environment_proxy(url: str) -> str | None:
-    """Return the URL of the proxy that the environment names for a URL, if it names any."""
-    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
-    proxy: str | None = requests.utils.select_proxy(url, proxies)
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _check_url(url: str) -> None:

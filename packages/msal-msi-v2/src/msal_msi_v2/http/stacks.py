@@ -6,7 +6,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .openssl import OpenSslTransport, environment_proxy
+from .openssl import OpenSslTransport
+from .proxies import environment_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,8 +65,8 @@ class StackTransport:
 def _asked_for(route: Route, url: str) -> Route | None:
     """Leave a platform's stack its own ways, where the environment alone says otherwise.
 
-    requests merges what the environment says into what its caller says; but its variables are
-    about OpenSSL, and Windows has settings of its own.
+    requests merges what the environment says into what its caller says. But CA bundles there are
+    OpenSSL's, and proxies, Windows' settings among them, the stack finds better by itself.
     """
     if route.ca_bundle in {os.environ.get(name) for name in _OPENSSL_VARIABLES}:
         route = replace(route, ca_bundle=None)
