@@ -13,7 +13,7 @@ from tls_server import TlsServer
 
 from msal_key_attestation import NativeCallError
 from msal_key_attestation.winhttp import WinHttpTransport
-from msal_msi_v2.errors import MsiV2ClientError
+from msal_msi_v2.errors import MsiV2ClientError, TransportFailure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +56,15 @@ def test_a_refusal_finds_out_whether_the_key_is_dead(call: Caller, key: NCryptKe
         error = call.failure(strict.url)
     assert "0x" in error.error_description
     assert key.is_dead
+
+
+def test_a_proxys_refusal_is_not_taken_for_the_servers_answer(tls: TlsServer, call: Caller) -> None:
+    tls.answer = lambda _request, stream: stream.write(
+        b"HTTP/1.1 407 Login\r\nContent-Length: 0\r\n\r\n"
+    )
+    error = call.failure(tls.url)
+    assert error.failure is TransportFailure.CONNECT
+    assert "login" in error.error_description
 
 
 def test_a_key_of_this_process_is_refused(transport: WinHttpTransport, issuer: Issuer) -> None:

@@ -39,11 +39,11 @@ class Tunnel:
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        scheme = "http"
+        origin = "http://127.0.0.1"  # Wine makes no tunnel to a host of the proxy's own name
         if self._context is not None:
-            scheme, listener = "https", self._server.socket
+            origin, listener = "https://localhost", self._server.socket
             self._server.socket = self._context.wrap_socket(listener, server_side=True)
-        self.url = f"{scheme}://localhost:{self._server.server_address[1]}"
+        self.url = f"{origin}:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

@@ -558,7 +558,9 @@ def test_a_thousand_requests_use_the_same_few_connections(tls: TlsServer, call: 
 # --- routes
 
 
-def test_ipv6(call: Caller, issuer: Issuer) -> None:
+def test_ipv6(call: Caller, stack: str, issuer: Issuer) -> None:
+    if stack == "winhttp" and is_wine():
+        pytest.skip("Wine gets there, and finds no address among the names of a certificate")
     with TlsServer(client_ca=issuer.pem, host="::1", address="::1") as server:
         assert call(server.url) == (200, b"OK")
         assert dict(server.received[0].headers)["host"] == server.url.removeprefix("https://")
@@ -596,8 +598,9 @@ def test_no_proxy_is_a_route_too(
 
 def test_a_proxy_that_asks_for_a_login(tls: TlsServer, call: Caller, stack: str) -> None:
     with Tunnel(login="me:p@ss") as tunnel:
-        error = call.failure(tls.url, route=Route(proxy=tunnel.url))
-        assert error.failure is TransportFailure.CONNECT
+        wines = stack == "winhttp" and is_wine()  # takes the refusal for a tunnel
+        refused = TransportFailure.HANDSHAKE if wines else TransportFailure.CONNECT
+        assert call.failure(tls.url, route=Route(proxy=tunnel.url)).failure is refused
         with_login = Route(proxy=tunnel.url.replace("://", "://me:p%40ss@"))
         if stack == "winhttp":
             with pytest.raises(MsiV2ClientError, match="through a proxy") as caught:

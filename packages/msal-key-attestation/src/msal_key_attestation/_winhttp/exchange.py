@@ -28,6 +28,7 @@ _WRITE_SIZE = 1 << 20
 _UNKNOWN_TOTAL = 0  # WINHTTP_IGNORE_REQUEST_TOTAL_LENGTH
 _UNKNOWN_TOTAL_FOR_WINE = 0xFFFFFFFF  # which reads the answer before it sends, if told 0
 _BODILESS_STATUSES = {204, 304}
+_PROXY_REFUSED = 407
 
 
 class Exchange:
@@ -54,6 +55,12 @@ class Exchange:
             self._send_chunks(body)
         self._call("WinHttpReceiveResponse", ffi.NULL)
         self._read_headers()
+        if self.status == _PROXY_REFUSED:  # which WinHTTP hands on as if the server had said so
+            raise TransportError(
+                TransportFailure.CONNECT,
+                f"The request to {self._request.target} failed: the proxy asks for a login, which "
+                "WinHTTP is given by Windows alone.",
+            )
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body; see ``TransportResponse.iter_bytes``."""
