@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import threading
-from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from .errors import MsiV2Error
@@ -21,6 +20,25 @@ _REST = 60.0
 """Seconds for which work that failed is not started again."""
 
 
+class _Flight(Generic[V]):
+    """What some threads want at the same time.
+
+    Attributes:
+        lock: Held by the one who makes it.
+        values: It, once it is made.
+        failure: Why it could not be made.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.values: tuple[V, ...] = ()
+        self.failure: Exception | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.values) or self.failure is not None
+
+
 class SingleFlight(Generic[V]):
     """Lets one thread make a thing, and the others that want it wait for it."""
 
@@ -30,8 +48,7 @@ class SingleFlight(Generic[V]):
 
     def renew_after_fork(self) -> None:
         """Forget the flights; the threads that lead them are not in this process."""
-        self._flights: dict[Hashable, Future[V]] = {}
-        self._lock = threading.Lock()
+        self._flights: dict[Hashable, _Flight[V]] = {}
 
     def run(self, key: Hashable, make: Callable[[], V]) -> V:
         """Return what ``make`` returns, whoever's ``make`` it was.
@@ -42,40 +59,32 @@ class SingleFlight(Generic[V]):
             key: What is to be made; threads with the same key share.
             make: Makes it.
         """
+        flight = self._join(key)
+        with flight.lock:  # which an interrupt, at whatever point, does not leave locked
+            if not flight.is_over:
+                try:
+                    flight.values = (make(),)
+                except Exception as exc:
+                    flight.failure = exc
+                    raise
+                finally:
+                    self._forget(key, flight)
+            elif isinstance(flight.failure, MsiV2Error):  # each gets a traceback of its own
+                raise copy.copy(flight.failure) from flight.failure.__cause__
+            elif flight.failure is not None:
+                raise flight.failure
+        return flight.values[0]
+
+    def _join(self, key: Hashable) -> _Flight[V]:
         while True:
-            with self._lock:
-                flight = self._flights.get(key)
-                if flight is None:
-                    mine: Future[V] = Future()
-                    self._flights[key] = mine
-            if flight is None:
-                return self._lead(key, mine, make)
-            try:
-                return flight.result()
-            except CancelledError:
-                continue
-            except MsiV2Error as exc:
-                raise copy.copy(exc) from exc.__cause__
+            flight = self._flights.setdefault(key, _Flight())
+            if not flight.is_over:
+                return flight
+            self._forget(key, flight)  # an interrupt kept the one who led it from doing so
 
-    def _lead(self, key: Hashable, flight: Future[V], make: Callable[[], V]) -> V:
-        try:
-            value = make()
-        except MsiV2Error as exc:
-            self._land(key, flight)
-            flight.set_exception(exc)
-            raise
-        except BaseException:
-            self._land(key, flight)
-            flight.cancel()
-            raise
-        self._land(key, flight)
-        flight.set_result(value)
-        return value
-
-    def _land(self, key: Hashable, flight: Future[V]) -> None:
-        with self._lock:
-            if self._flights.get(key) is flight:  # a fork may have taken it away
-                del self._flights[key]
+    def _forget(self, key: Hashable, flight: _Flight[V]) -> None:
+        if self._flights.get(key) is flight:
+            self._flights.pop(key, None)
 
 
 class Background:
