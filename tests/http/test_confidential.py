@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+import msal
 import pytest
-from acquiring import make_client
+from acquiring import acquire, make_client, wait_for_background
 
 from msal_msi_v2 import (
     BoundConfidentialClient,
@@ -16,7 +17,13 @@ from msal_msi_v2 import (
     MtlsBindingStrength,
     verify_cnf_binding,
 )
-from msal_msi_v2.emulator import FederatedCredential, OAuthError, Status, WrongCnf
+from msal_msi_v2.emulator import (
+    Drop,
+    FederatedCredential,
+    OAuthError,
+    Status,
+    WrongCnf,
+)
 from msal_msi_v2.protocol.federation import token_endpoint
 
 if TYPE_CHECKING:
@@ -79,6 +86,9 @@ def test_tokens_are_cached_each_kind_by_itself(
         again = app.acquire_token_for_client(SCOPES, mtls_proof_of_possession=pop)
         assert (again["token_source"], again["access_token"]) == ("cache", made["access_token"])
     assert len(emulator.requests_to("token")) == 3  # leg 1 once
+    platform.clock.offset += 100
+    later = app.acquire_token_for_client(SCOPES)
+    assert later["expires_in"] == pytest.approx(bearer["expires_in"] - 100, abs=30)
     platform.clock.sleep(86400)
     assert app.acquire_token_for_client(SCOPES)["token_source"] == "identity_provider"
 
@@ -96,7 +106,85 @@ def test_threads_share_one_flight(emulator: Any, app: BoundConfidentialClient) -
     for thread in threads:
         thread.join(60)
     assert len(tokens) == 8
-    assert len(emulator.requests_to("token")) <= 3
+    assert len(emulator.requests_to("token")) == 2
+
+
+def test_the_floor_and_the_attestation_are_those_of_the_assertion(
+    emulator: Any, app: BoundConfidentialClient, stack: str, attested_platform: Any
+) -> None:
+    attested = make_app(
+        emulator,
+        make_client(attested_platform),
+        app._client_id,
+        min_strength=None,
+        with_attestation_support=True,
+    )
+    result = attested.acquire_token_for_client(SCOPES, mtls_proof_of_possession=True)
+    assert result["binding_certificate"].strength is MtlsBindingStrength.KEYGUARD
+    assert len(emulator.requests_to("attestation")) == 1
+    if stack == "software":
+        strict = make_app(emulator, app._identity, app._client_id, min_strength=None)
+        with pytest.raises(MsiV2ClientError) as caught:
+            strict.acquire_token_for_client(SCOPES)
+        assert caught.value.error == "mtls_pop_requires_keyguard"
+        assert caught.value.correlation_id
+
+
+def test_a_claims_challenge_is_not_answered_from_the_cache(
+    emulator: Any, app: BoundConfidentialClient
+) -> None:
+    first = app.acquire_token_for_client(SCOPES)
+    challenged = app.acquire_token_for_client(
+        SCOPES, claims_challenge='{"access_token": {"nbf": {"essential": true, "value": "1"}}}'
+    )
+    assert challenged["token_source"] == "identity_provider"
+    assert '"nbf"' in leg2_form(emulator)["claims"]
+    kept = app.acquire_token_for_client(SCOPES)
+    assert kept["access_token"] == challenged["access_token"] != first["access_token"]
+    anew = app.acquire_token_for_client(SCOPES, force_refresh=True)
+    assert anew["token_source"] == "identity_provider"
+    with pytest.raises(MsiV2ClientError, match="JSON"):
+        app.acquire_token_for_client(SCOPES, claims_challenge="[]")
+
+
+def test_capabilities_are_claims(emulator: Any, app: BoundConfidentialClient) -> None:
+    able = make_app(emulator, app._identity, app._client_id, client_capabilities=["CP1"])
+    able.acquire_token_for_client(SCOPES)
+    assert '"values":["CP1"]' in leg2_form(emulator)["claims"].replace(" ", "")
+    assert app.acquire_token_for_client(SCOPES)["token_source"] == "identity_provider"
+
+
+def test_a_token_is_renewed_in_the_background_when_the_service_says_so(
+    emulator: Any, platform: Any, app: BoundConfidentialClient
+) -> None:
+    emulator.refresh_in = 1800
+    first = app.acquire_token_for_client(SCOPES)
+    assert first["refresh_on"] == pytest.approx(platform.clock.now() + 1800, abs=30)
+    platform.clock.offset += 1900
+    emulator.clock_offset = 1900
+    assert app.acquire_token_for_client(SCOPES)["access_token"] == first["access_token"]
+    wait_for_background()
+    again = app.acquire_token_for_client(SCOPES)
+    assert (again["token_source"], again["access_token"] != first["access_token"]) == (
+        "cache",
+        True,
+    )
+
+
+def test_who_wants_to_be_left_alone_is(
+    emulator: Any, platform: Any, app: BoundConfidentialClient
+) -> None:
+    acquire_assertion(app)
+    emulator.faults.add("token", Status(429, headers={"Retry-After": "120"}))
+    for _ in range(3):
+        with pytest.raises(MsiV2ServiceError) as caught:
+            app.acquire_token_for_client(SCOPES)
+        assert caught.value.status_code == 429
+    assert len(emulator.requests_to("token")) == 2
+    other = ["https://vault.azure.net/.default"]
+    assert app.acquire_token_for_client(other)["access_token"]
+    platform.clock.offset += 121
+    assert app.acquire_token_for_client(SCOPES)["access_token"]
 
 
 def test_a_revoked_certificate_is_replaced_once(
@@ -110,29 +198,121 @@ def test_a_revoked_certificate_is_replaced_once(
     assert emulator.requests_to("token")[-1].client_certificate != used
 
 
+@pytest.mark.parametrize(
+    ("fault", "renewals"),
+    [
+        (OAuthError("invalid_client", aadsts=(1000611,)), 1),
+        (OAuthError("invalid_client"), 1),
+        (Drop(), 1),
+        (OAuthError("invalid_client", aadsts=(700213,)), 0),
+        (OAuthError("unauthorized_client"), 0),
+    ],
+)
+def test_what_a_new_certificate_may_mend_gets_one(
+    emulator: Any, app: BoundConfidentialClient, fault: Any, renewals: int
+) -> None:
+    acquire_assertion(app)
+    used = emulator.requests_to("token")[0].client_certificate
+    emulator.faults.add("token", fault)
+    if renewals:
+        assert app.acquire_token_for_client(SCOPES)["access_token"]
+    else:
+        with pytest.raises(MsiV2ServiceError):
+            app.acquire_token_for_client(SCOPES)
+    assert len(emulator.requests_to("issuecredential")) == 1 + renewals
+    assert len(emulator.requests_to("token")) == 2 + 2 * renewals
+    assert (emulator.requests_to("token")[-1].client_certificate != used) is bool(renewals)
+
+
+def test_a_bound_token_goes_with_its_certificate(
+    emulator: Any, app: BoundConfidentialClient
+) -> None:
+    kept = app.acquire_token_for_client(SCOPES, mtls_proof_of_possession=True)
+    emulator.revoke(kept["binding_certificate"].der)
+    acquire(app._identity, resource="https://another.resource")  # which finds out
+    result = app.acquire_token_for_client(SCOPES, mtls_proof_of_possession=True)
+    assert result["binding_certificate"].der != kept["binding_certificate"].der
+
+
 def test_who_is_not_trusted_is_refused(emulator: Any, identity: ManagedIdentityClient) -> None:
     stranger = emulator.register_application()
     with pytest.raises(MsiV2ServiceError) as caught:
         make_app(emulator, identity, stranger.client_id).acquire_token_for_client(SCOPES)
     assert (caught.value.error, caught.value.error_codes) == ("invalid_client", (700213,))
-    assert caught.value.correlation_id
-
-
-@pytest.mark.parametrize("fault", [WrongCnf(), OAuthError("unauthorized_client"), Status(429)])
-def test_what_the_second_leg_refuses_or_gets_wrong_is_an_error(
-    emulator: Any, identity: ManagedIdentityClient, app: BoundConfidentialClient, fault: Any
-) -> None:
-    identity.acquire_token_for_client(
-        resource="api://AzureADTokenExchange",
-        mtls_proof_of_possession=True,
-        min_strength=MtlsBindingStrength.SOFTWARE,
+    assert (
+        caught.value.correlation_id
+        == emulator.requests_to("token")[-1].headers["client-request-id"]
     )
-    emulator.faults.add("token", fault, times=4)
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (WrongCnf(), "cnf_mismatch"),
+        (OAuthError("unauthorized_client"), "unauthorized_client"),
+        (
+            Status(200, body={"access_token": "x", "token_type": "Bearer", "expires_in": 9}),
+            "token_type_mismatch",
+        ),
+        (Status(200, body={"access_token": "x", "expires_in": 9}), "token_type_missing"),
+    ],
+)
+def test_what_the_second_leg_refuses_or_gets_wrong_is_an_error(
+    emulator: Any, app: BoundConfidentialClient, fault: Any, code: str
+) -> None:
+    acquire_assertion(app)
+    emulator.faults.add("token", fault)
     with pytest.raises(MsiV2ServiceError) as caught:
         app.acquire_token_for_client(SCOPES, mtls_proof_of_possession=True)
+    assert caught.value.error == code
     assert "eyJ" not in str(caught.value)
-    emulator.faults.clear()
     assert app.acquire_token_for_client(SCOPES, mtls_proof_of_possession=True)
+
+
+def test_a_bearer_token_is_what_was_asked_for(emulator: Any, app: BoundConfidentialClient) -> None:
+    acquire_assertion(app)
+    bound = {"access_token": "x", "token_type": "mtls_pop", "expires_in": 9}
+    emulator.faults.add("token", Status(200, body=bound))
+    with pytest.raises(MsiV2ServiceError, match="of type 'bearer'"):
+        app.acquire_token_for_client(SCOPES)
+
+
+def leg2_form(emulator: Any) -> dict[str, str]:
+    return dict(parse_qsl(emulator.requests_to("token")[-1].body.decode()))
+
+
+def acquire_assertion(app: BoundConfidentialClient) -> None:
+    """Have the next token request be leg 2."""
+    acquire(app._identity, resource="api://AzureADTokenExchange")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"client_id": ""},
+        {"client_id": None},
+        {
+            "managed_identity_client": msal.ManagedIdentityClient(
+                msal.SystemAssignedManagedIdentity(), http_client=object()
+            )
+        },
+        {"client_capabilities": "CP1"},
+        {"client_capabilities": [1]},
+        {"azure_region": True},
+        {"min_strength": 7},
+        {"audience": ""},
+    ],
+)
+def test_wrong_arguments(identity: ManagedIdentityClient, wrong: dict[str, Any]) -> None:
+    right: dict[str, Any] = {
+        "client_id": "app",
+        "authority": "https://login.microsoftonline.com/t",
+        "managed_identity_client": identity,
+    }
+    BoundConfidentialClient(**right, client_capabilities=[])
+    with pytest.raises(MsiV2ClientError) as caught:
+        BoundConfidentialClient(**{**right, **wrong})
+    assert caught.value.error == "invalid_request"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +321,20 @@ def test_what_the_second_leg_refuses_or_gets_wrong_is_an_error(
         ("https://login.microsoftonline.com/t", None, "https://mtlsauth.microsoft.com/t"),
         ("https://login.windows.net/t/", "westus3", "https://westus3.mtlsauth.microsoft.com/t"),
         ("https://login.microsoftonline.us/t", None, "https://mtlsauth.microsoftonline.us/t"),
+        ("https://LOGIN.microsoftonline.com:443/t", None, "https://mtlsauth.microsoft.com/t"),
+        ("https://sts.windows.net/t", None, "https://mtlsauth.microsoft.com/t"),
+        (
+            "https://login.partner.microsoftonline.cn/contoso.cn",
+            None,
+            "https://mtlsauth.partner.microsoftonline.cn/contoso.cn",
+        ),
         ("https://mtlsauth.microsoft.com/t", None, "https://mtlsauth.microsoft.com/t"),
+        (
+            "https://westus3.mtlsauth.microsoft.com/t",
+            None,
+            "https://westus3.mtlsauth.microsoft.com/t",
+        ),
+        ("https://[::1]:8443/t", None, "https://[::1]:8443/t"),
     ],
 )
 def test_the_endpoint_of_an_authority(authority: str, region: str | None, expected: str) -> None:
@@ -158,6 +351,15 @@ def test_the_endpoint_of_an_authority(authority: str, region: str | None, expect
         ("http://login.microsoftonline.com/t", None),
         ("login.microsoftonline.com/t", None),
         ("https://login.microsoftonline.com/t", "evil.example/"),
+        ("https://user:pw@login.microsoftonline.com/t", None),
+        ("https://login.microsoftonline.com/t?x=y", None),
+        ("https://login.microsoftonline.com/t/v2.0", None),
+        ("https://login.microsoftonline.com/a b", None),
+        ("https://login.evil.example\\.microsoftonline.com/t", None),
+        ("https://contoso.b2clogin.com/t", None),
+        ("https://adfs.contoso.com/adfs", None),
+        ("https://[x/t", None),
+        (None, None),
     ],
 )
 def test_what_is_no_authority_is_refused(
@@ -168,9 +370,12 @@ def test_what_is_no_authority_is_refused(
             "app", authority=authority, managed_identity_client=identity, azure_region=region
         )
     assert caught.value.error == "invalid_request"
+    assert "pw@" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scopes", ["https://graph.microsoft.com/.default", [], [None]])
+@pytest.mark.parametrize(
+    "scopes", ["https://graph.microsoft.com/.default", [], [None], [" "], None, 7]
+)
 def test_scopes_are_a_list(app: BoundConfidentialClient, scopes: Any) -> None:
     with pytest.raises(MsiV2ClientError, match="must be a list"):
         app.acquire_token_for_client(scopes)

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import msal
 import pytest
-from acquiring import RESOURCE, ClockedPlatform, Store, acquire, make_client
+from acquiring import (
+    RESOURCE,
+    ClockedPlatform,
+    Store,
+    acquire,
+    make_client,
+    wait_for_background,
+)
 
 from msal_msi_v2 import MsiV2Error, MtlsBindingStrength
+from msal_msi_v2.caches import TokenName
 from msal_msi_v2.emulator import Delay, IssuedCertificate, Status
 
 if TYPE_CHECKING:
@@ -38,12 +46,6 @@ def advance(emulator: MsiV2Emulator, platform: Any, seconds: float) -> None:
     """Let time pass for the client and for the services alike."""
     platform.clock.offset += seconds
     emulator.clock_offset = platform.clock.offset
-
-
-def wait_for_background() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "msal-msi-v2":
-            thread.join(10)
 
 
 def test_a_second_client_hits_the_cache(emulator: MsiV2Emulator, platform: Any) -> None:
@@ -313,6 +315,23 @@ def test_64_threads_cold_make_one_of_each(
     assert legs(emulator) == (["metadata", "attestation", *COLD[1:]] if attested else COLD)
 
 
+def test_who_is_too_late_for_a_flight_takes_what_it_has_made(
+    emulator: MsiV2Emulator, platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, others = make_client(platform), list[dict[str, Any]]()
+    look = client.host.caches.tokens.get
+
+    def look_and_be_overtaken(*arguments: Any) -> Any:
+        kept = look(*arguments)
+        monkeypatch.setattr(client.host.caches.tokens, "get", look)
+        others.append(acquire(make_client(platform)))
+        return kept
+
+    monkeypatch.setattr(client.host.caches.tokens, "get", look_and_be_overtaken)
+    assert acquire(client)["access_token"] == others[0]["access_token"]
+    assert legs(emulator) == COLD
+
+
 def test_threads_share_a_failure_too(emulator: MsiV2Emulator, platform: Any) -> None:
     emulator.faults.add("metadata", Delay(0.5))
     emulator.faults.add("issuecredential", Status(400), times=None)
@@ -396,6 +415,7 @@ def test_memory_of_tokens_is_bounded_by_their_life(platform: Any) -> None:
     acquire(client)
     cache = client.host.caches.tokens
     ((name, token),) = cache._tokens.items()
+    assert isinstance(name, TokenName)
     for number in range(3000):
         platform.clock.offset += 3600
         later = platform.clock.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msal
@@ -63,3 +64,10 @@ def acquire(client: ManagedIdentityClient, **options: Any) -> dict[str, Any]:
         **options,
     }
     return client.acquire_token_for_client(**arguments)
+
+
+def wait_for_background() -> None:
+    """Wait for what the library does in threads of its own."""
+    for thread in threading.enumerate():
+        if thread.name == "msal-msi-v2":
+            thread.join(10)

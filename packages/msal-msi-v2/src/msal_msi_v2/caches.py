@@ -15,6 +15,8 @@ from .fork import renew_after_fork
 from .protocol.retry import LONGEST_THROTTLE
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from .binding import Binding
@@ -66,11 +68,11 @@ class TokenName(NamedTuple):
 
 @dataclass(frozen=True)
 class BoundToken:
-    """A token and what it is bound to: one pair, never apart.
+    """A token and the binding that it was asked for with: one pair, never apart.
 
     Attributes:
         token: The token.
-        binding: What it is bound to.
+        binding: What it is bound to; a bearer token, an application's, was asked for with it.
         expires_at: Unix seconds.
         refresh_at: Unix seconds, where the service said when to renew it.
         correlation_id: The GUID of the acquisition.
@@ -87,7 +89,7 @@ class TokenCache:
     """Tokens by name. A look takes no lock."""
 
     def __init__(self) -> None:
-        self._tokens: dict[TokenName, BoundToken] = {}
+        self._tokens: dict[Hashable, BoundToken] = {}
         self._dropped: weakref.WeakSet[Binding] = weakref.WeakSet()
         self.renew_after_fork()
         renew_after_fork(self)
@@ -96,7 +98,7 @@ class TokenCache:
         """Take a new lock; the tokens stay good."""
         self._lock = threading.Lock()
 
-    def get(self, name: TokenName, floor: MtlsBindingStrength, now: float) -> BoundToken | None:
+    def get(self, name: Hashable, floor: MtlsBindingStrength, now: float) -> BoundToken | None:
         """Return a token that is good for a while yet, and bound as strongly as asked."""
         kept = self._tokens.get(name)
         if kept is None or not TOKEN_MARGIN < kept.expires_at - now <= kept.token.expires_in:
@@ -106,7 +108,7 @@ class TokenCache:
             return None
         return kept
 
-    def put(self, name: TokenName, token: BoundToken, now: float) -> None:
+    def put(self, name: Hashable, token: BoundToken, now: float) -> None:
         """Keep a token, unless its binding was dropped meanwhile."""
         with self._lock:
             if token.binding in self._dropped:
@@ -160,9 +162,9 @@ class Throttle:
     """The token service's refusals that stand for a while."""
 
     def __init__(self) -> None:
-        self._refusals: dict[TokenName, tuple[float, MsiV2ServiceError]] = {}
+        self._refusals: dict[Hashable, tuple[float, MsiV2ServiceError]] = {}
 
-    def check(self, name: TokenName, now: float) -> None:
+    def check(self, name: Hashable, now: float) -> None:
         """Answer locally while a refusal stands.
 
         Raises:
@@ -173,7 +175,7 @@ class Throttle:
         if error is not None and now < until <= now + LONGEST_THROTTLE:
             raise copy.copy(error)
 
-    def heed(self, name: TokenName, error: MsiV2ServiceError, now: float) -> None:
+    def heed(self, name: Hashable, error: MsiV2ServiceError, now: float) -> None:
         """Let a refusal stand, if the token service wants to be left alone."""
         if error.stands_for:
             for other, (until, _) in list(self._refusals.items()):

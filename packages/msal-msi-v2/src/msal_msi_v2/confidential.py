@@ -3,37 +3,48 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .caches import TOKEN_MARGIN
-from .errors import MsiV2ClientError, MsiV2Error, MsiV2ServiceError
-from .flight import SingleFlight
-from .http.exchange import exchange
-from .protocol import federation, retry, token
+from . import flow
+from .acquisition import Acquisition, acquire_token, ask_with_renewals, carry_out, renew_binding
+from .client import ManagedIdentityClient
+from .errors import MsiV2ClientError, MsiV2Error
+from .protocol import federation, token
 from .protocol.claims import merge_claims
 from .recovery import renewals_allowed
-from .retrying import send_with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .binding import BindingCertificate
-    from .client import ManagedIdentityClient
+    from .binding import Binding
+    from .caches import BoundToken, TokenName
+    from .flow import Host, TokenRequest
     from .strength import MtlsBindingStrength
 
 _BEARER = "bearer"
 
 
-@dataclass(frozen=True)
-class _Token:
-    """A token, what it came with, and what it is bound to."""
+class AppTokenName(NamedTuple):
+    """What an application's tokens are kept under, among those of the host's identities.
 
-    response: token.TokenResponse
-    certificate: BindingCertificate
-    expires_at: float
-    correlation_id: str
+    Attributes:
+        assertion: What the managed identity's token, with which it signs in, is kept under.
+        endpoint: The token endpoint, which names the tenant.
+        client_id: The application.
+        scopes: What the token is for.
+        token_type: ``mtls_pop`` or ``bearer``.
+        capabilities: The client's capabilities.
+    """
+
+    assertion: TokenName
+    endpoint: str
+    client_id: str
+    scopes: tuple[str, ...]
+    token_type: str
+    capabilities: tuple[str, ...]
 
 
 class BoundConfidentialClient:
@@ -44,7 +55,8 @@ class BoundConfidentialClient:
     of this machine: leg 1 acquires it, and leg 2 shows it over TLS with the same certificate. The
     token that comes of it is a bearer token, or bound to that certificate as well.
 
-    Safe to use from many threads.
+    Tokens are kept, renewed, and tried for anew as those of the managed identity client are, and
+    shared with all clients of its platform. Safe to use from many threads.
     """
 
     def __init__(
@@ -57,7 +69,7 @@ class BoundConfidentialClient:
         azure_region: str | None = None,
         with_attestation_support: bool = False,
         min_strength: MtlsBindingStrength | None = None,
-        client_capabilities: Sequence[str] = (),
+        client_capabilities: Sequence[str] | None = None,
     ) -> None:
         """Describe the application.
 
@@ -75,22 +87,20 @@ class BoundConfidentialClient:
             MsiV2ClientError: ``invalid_request``: an argument is wrong; ``/common`` and
                 ``/organizations`` are no authorities to sign in with.
         """
-        if not str(client_id or "").strip():
-            raise MsiV2ClientError(
-                "invalid_request", f"client_id is {client_id!r}; it must be the application's GUID."
-            )
-        self._client_id = client_id
+        self._client_id = _check_client_id(client_id)
         self._endpoint = federation.token_endpoint(authority, azure_region)
-        self._identity = managed_identity_client
-        self._options: dict[str, Any] = {
-            "resource": audience,
-            "mtls_proof_of_possession": True,
-            "with_attestation_support": with_attestation_support,
-            "min_strength": min_strength,
-        }
-        self._capabilities = tuple(client_capabilities)
-        self._tokens: dict[tuple[Any, ...], _Token] = {}
-        self._flights: SingleFlight[_Token] = SingleFlight()
+        self._identity = _check_client(managed_identity_client)
+        self._capabilities = (
+            _check_texts("client_capabilities", client_capabilities, "CP1")
+            if client_capabilities
+            else ()
+        )
+        self._assertion = managed_identity_client.make_request(
+            resource=audience,
+            with_attestation_support=with_attestation_support,
+            min_strength=min_strength,
+            correlation_id="",
+        )
 
     def acquire_token_for_client(
         self,
@@ -98,6 +108,7 @@ class BoundConfidentialClient:
         *,
         mtls_proof_of_possession: bool = False,
         claims_challenge: str | None = None,
+        force_refresh: bool = False,
     ) -> dict[str, Any]:
         """Acquire a token for the application itself.
 
@@ -105,109 +116,114 @@ class BoundConfidentialClient:
             scopes: What it is for, e.g. ``["https://graph.microsoft.com/.default"]``.
             mtls_proof_of_possession: Whether it, too, shall be bound to the certificate.
             claims_challenge: JSON text of the claims that a resource asked for.
+            force_refresh: Do not answer from the cache.
 
         Returns:
             A dict as in msal: ``access_token``, ``token_type`` (``Bearer`` or ``mtls_pop``),
             ``expires_in`` (seconds), ``token_source`` (``identity_provider`` or ``cache``),
-            ``correlation_id``, and for a bound token ``binding_certificate``.
+            ``refresh_on`` (Unix seconds, where known), ``correlation_id``, and for a bound token
+            ``binding_certificate``.
 
         Raises:
             MsiV2Error: Either leg failed. A bound token is never answered with a bearer token.
         """
-        wanted = (_check_scopes(scopes), bool(mtls_proof_of_possession))
-        if not claims_challenge:
-            kept = self._kept(wanted)
-            if kept is not None:
-                return self._result(kept, cached=True)
-        claims = merge_claims(claims_challenge, self._capabilities)
-        made = self._flights.run((wanted, claims), lambda: self._make(wanted, claims))
-        self._tokens[wanted] = made
-        return self._result(made, cached=False)
-
-    def _kept(self, wanted: tuple[Any, ...]) -> _Token | None:
-        kept = self._tokens.get(wanted)
-        now = self._identity.host.clock.now()
-        if kept is None or not TOKEN_MARGIN < kept.expires_at - now <= kept.response.expires_in:
-            return None
-        if wanted[1] and kept.certificate.expires_at <= now:
-            return None
-        return kept
-
-    def _make(self, wanted: tuple[Any, ...], claims: str | None) -> _Token:
-        guid = str(uuid.uuid4())
-        leg1 = self._identity.acquire_token_for_client(**self._options)
-        try:
-            return self._exchange(leg1, wanted, claims, guid)
-        except MsiV2ServiceError as exc:
-            if not renewals_allowed(exc):
-                raise _named(exc, guid)  # noqa: B904 - the same error
-        leg1 = self._identity.acquire_token_for_client(**self._options, force_refresh=True)
-        try:
-            return self._exchange(leg1, wanted, claims, guid)
-        except MsiV2Error as exc:
-            raise _named(exc, guid)  # noqa: B904 - the same error
-
-    def _exchange(
-        self, leg1: dict[str, Any], wanted: tuple[Any, ...], claims: str | None, guid: str
-    ) -> _Token:
-        """Show the assertion over TLS with the certificate that it is bound to."""
-        scopes, bound = wanted
-        certificate: BindingCertificate = leg1["binding_certificate"]
-        host = self._identity.host
-        message = federation.build_request(
+        name = AppTokenName(
+            self._identity.host.token_name(self._assertion),
             self._endpoint,
             self._client_id,
-            scopes,
-            leg1["access_token"],
-            guid,
-            bound=bound,
+            _check_texts("scopes", scopes, "https://graph.microsoft.com/.default"),
+            token.TOKEN_TYPE if mtls_proof_of_possession else _BEARER,
+            self._capabilities,
+        )
+        claims = merge_claims(claims_challenge, self._capabilities)
+        assertion = replace(self._assertion, correlation_id=str(uuid.uuid4()))
+        acquisition = Acquisition(
+            name,
+            assertion.least_strength,
+            (assertion.floor, claims),
+            bool(claims_challenge or force_refresh),
+            partial(_make, name, claims, assertion, self._identity.host),
+        )
+        try:
+            made, kept = carry_out(acquisition, self._identity.host)
+        except MsiV2Error as exc:
+            exc.correlation_id = exc.correlation_id or assertion.correlation_id
+            raise
+        return _result(made, kept, name.token_type, self._identity.host.clock.now())
+
+
+def _make(
+    name: AppTokenName, claims: str | None, assertion: TokenRequest, host: Host
+) -> BoundToken:
+    """Sign the application in."""
+    host.caches.throttle.check(name, host.clock.now())
+
+    def ask(leg1: BoundToken) -> tuple[token.TokenResponse, Binding]:
+        message = federation.build_request(
+            name.endpoint,
+            name.client_id,
+            name.scopes,
+            leg1.token.access_token,
+            assertion.correlation_id,
+            bound=name.token_type == token.TOKEN_TYPE,
             claims=claims,
         )
-        transport = certificate.transport or host.openssl
-        asked_at = host.clock.now()
-        answer = send_with_retries(
-            lambda: exchange(message, transport, certificate, host.token_timeout),
-            retry.TOKEN,
-            host.clock,
-        )
-        response = self._read(answer, bound=bound)
-        if bound:
-            token.check_cnf(response.access_token, certificate.x5t_s256)
-        return _Token(response, certificate, asked_at + response.expires_in, guid)
+        return flow.exchange_for_token(message, host, leg1.binding, name.token_type), leg1.binding
 
-    def _read(self, answer: Any, *, bound: bool) -> token.TokenResponse:
-        try:
-            return token.parse_response(answer, token.TOKEN_TYPE if bound else _BEARER)
-        except MsiV2ServiceError as exc:
-            now = datetime.fromtimestamp(self._identity.host.clock.now(), timezone.utc)
-            retry_after = answer.headers.get("retry-after")
-            exc.stands_for = retry.throttle_seconds(answer.status, retry_after, now)
-            raise
+    def renew(leg1: BoundToken) -> BoundToken:
+        renew_binding(assertion, host, leg1.binding, attest_afresh=True)
+        return acquire_token(assertion, host)[0]
 
-    def _result(self, made: _Token, *, cached: bool) -> dict[str, Any]:
-        bound = made.response.token_type.lower() == token.TOKEN_TYPE
-        result: dict[str, Any] = {
-            "access_token": made.response.access_token,
-            "token_type": token.TOKEN_TYPE if bound else "Bearer",
-            "expires_in": int(made.expires_at - self._identity.host.clock.now()),
-            "token_source": "cache" if cached else "identity_provider",
-            "correlation_id": made.correlation_id,
-        }
-        if bound:
-            result["binding_certificate"] = made.certificate
-        return result
+    return ask_with_renewals(
+        name,
+        host,
+        assertion.correlation_id,
+        acquire_token(assertion, host)[0],
+        ask=ask,
+        renew=renew,
+        # That the application, or its trust in the identity, is not there, no certificate mends.
+        allowed=partial(renewals_allowed, of_client=0),
+    )
 
 
-def _check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(scopes, str) or not scopes or not all(isinstance(one, str) for one in scopes):
+def _result(made: BoundToken, kept: bool, token_type: str, now: float) -> dict[str, Any]:
+    bound = token_type == token.TOKEN_TYPE
+    result: dict[str, Any] = {
+        "access_token": made.token.access_token,
+        "token_type": token.TOKEN_TYPE if bound else "Bearer",
+        "expires_in": int(made.expires_at - now) if kept else made.token.expires_in,
+        "token_source": "cache" if kept else "identity_provider",
+        "correlation_id": made.correlation_id,
+    }
+    if made.refresh_at is not None:
+        result["refresh_on"] = int(made.refresh_at)
+    if bound:
+        result["binding_certificate"] = made.binding.certificate
+    return result
+
+
+def _check_client_id(client_id: Any) -> str:
+    if isinstance(client_id, str) and client_id.strip():
+        return client_id
+    raise MsiV2ClientError(
+        "invalid_request", f"client_id is {client_id!r}; it must be the application's GUID."
+    )
+
+
+def _check_client(client: Any) -> ManagedIdentityClient:
+    if isinstance(client, ManagedIdentityClient):
+        return client
+    raise MsiV2ClientError(
+        "invalid_request",
+        f"managed_identity_client is a {type(client).__name__}; only the ManagedIdentityClient of "
+        "this package acquires bound tokens.",
+    )
+
+
+def _check_texts(name: str, given: Any, example: str) -> tuple[str, ...]:
+    texts = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    if not texts or not all(isinstance(one, str) and one.strip() for one in texts):
         raise MsiV2ClientError(
-            "invalid_request",
-            f"scopes is {scopes!r}; it must be a list, e.g. "
-            "['https://graph.microsoft.com/.default'].",
+            "invalid_request", f"{name} is {given!r}; it must be a list, e.g. [{example!r}]."
         )
-    return tuple(scopes)
-
-
-def _named(error: MsiV2Error, guid: str) -> MsiV2Error:
-    error.correlation_id = error.correlation_id or guid
-    return error
+    return texts

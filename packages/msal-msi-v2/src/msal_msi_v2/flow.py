@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .imds import ImdsClient
     from .platforms import Attestor, BindingKey, BindingTransport, Platform, Timeout
     from .protocol.identity import Identity
+    from .protocol.messages import Request
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,42 @@ def request_token(request: TokenRequest, host: Host, binding: Binding) -> token.
         MsiV2ServiceError: The token service refused, or answered what must not be used.
     """
     with step("token", request.correlation_id) as done:
-        answer = _ask(request, host, binding)
-        token.check_cnf(answer.access_token, binding.certificate.x5t_s256)
+        message = token.build_request(
+            binding, request.resource, request.correlation_id, request.claims
+        )
+        answer = exchange_for_token(message, host, binding, token.TOKEN_TYPE)
         done.outcome = f"{answer.token_type}, {answer.expires_in} s, from {binding.endpoint}"
+    return answer
+
+
+def exchange_for_token(
+    message: Request, host: Host, binding: Binding, token_type: str
+) -> token.TokenResponse:
+    """Send a token request over TLS with a binding's certificate, and check what comes back.
+
+    Args:
+        message: The request.
+        host: What to send it with.
+        binding: Whose certificate; a bound token must be bound to it.
+        token_type: The type that the token must be of, in lower case.
+
+    Raises:
+        MsiV2ServiceError: The token service refused, or answered what must not be used.
+    """
+    certificate, timeout = binding.certificate, host.token_timeout
+    transport = certificate.transport or host.openssl
+    response = send_with_retries(
+        lambda: exchange(message, transport, certificate, timeout), retry.TOKEN, host.clock
+    )
+    try:
+        answer = token.parse_response(response, token_type)
+    except MsiV2ServiceError as exc:
+        now = datetime.fromtimestamp(host.clock.now(), timezone.utc)
+        retry_after = response.headers.get("retry-after")
+        exc.stands_for = retry.throttle_seconds(response.status, retry_after, now)
+        raise
+    if token_type == token.TOKEN_TYPE:
+        token.check_cnf(answer.access_token, certificate.x5t_s256)
     return answer
 
 
@@ -189,19 +223,3 @@ def _issue(
         bypass_cache=afresh,
     )
     return credential.parse_response(host.imds.send(message))
-
-
-def _ask(request: TokenRequest, host: Host, binding: Binding) -> token.TokenResponse:
-    message = token.build_request(binding, request.resource, request.correlation_id, request.claims)
-    transport = host.platform.transport or host.openssl
-    certificate, timeout = binding.certificate, host.token_timeout
-    response = send_with_retries(
-        lambda: exchange(message, transport, certificate, timeout), retry.TOKEN, host.clock
-    )
-    try:
-        return token.parse_response(response)
-    except MsiV2ServiceError as exc:
-        now = datetime.fromtimestamp(host.clock.now(), timezone.utc)
-        retry_after = response.headers.get("retry-after")
-        exc.stands_for = retry.throttle_seconds(response.status, retry_after, now)
-        raise

@@ -11,12 +11,17 @@ _MOST_RENEWALS = 3
 _TLS_FAILURES = {TransportFailure.HANDSHAKE, TransportFailure.BROKEN}
 
 
-def renewals_allowed(error: MsiV2ServiceError) -> int:
+def renewals_allowed(error: MsiV2ServiceError, *, of_client: int = 1) -> int:
     """Return how many new certificates a failure of the token request is worth.
 
     A refused handshake may be about our certificate, and with TLS 1.3 the refusal arrives only
     when the answer is read, as a broken connection. That *we* refused the server's certificate is
     nothing that ours could mend.
+
+    Args:
+        error: The failure.
+        of_client: How many, where the service refuses the client, and its codes say that neither
+            certificate nor attestation are at fault.
     """
     if error.stands_for:
         return 0  # the service wants to be left alone
@@ -26,7 +31,7 @@ def renewals_allowed(error: MsiV2ServiceError) -> int:
         return 0
     codes = error.error_codes
     about_binding = not codes or any(code in _BINDING_CODES for code in codes)
-    return _MOST_RENEWALS if about_binding else 1
+    return _MOST_RENEWALS if about_binding else of_client
 
 
 def backoff(renewals: int, jitter: float) -> float:

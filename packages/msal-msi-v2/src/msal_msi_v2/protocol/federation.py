@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from msal_msi_v2.errors import MsiV2ClientError
 
@@ -16,8 +15,20 @@ if TYPE_CHECKING:
     from .messages import Request
 
 JWT_POP = "urn:ietf:params:oauth:client-assertion-type:jwt-pop"
-_PUBLIC = {"login.microsoftonline.com", "login.microsoft.com", "login.windows.net"}
+_PUBLIC = {
+    "login.microsoftonline.com",
+    "login.microsoft.com",
+    "login.windows.net",
+    "sts.windows.net",
+}
 _PUBLIC_MTLS = "mtlsauth.microsoft.com"
+_MTLS = re.compile(r"([a-z0-9]+\.)?mtlsauth\.[a-z0-9.-]+")
+_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
+_AUTHORITY = re.compile(
+    r"https://(?P<host>[a-z0-9.-]+|\[::1\])(:443|(?P<port>:\d{1,5}))?"
+    r"/(?P<tenant>[a-z0-9][a-z0-9.-]*)/?",
+    re.IGNORECASE,
+)
 _NO_TENANTS = {"common", "organizations", "consumers"}
 _REGION = re.compile(r"[a-z0-9]+")
 
@@ -26,38 +37,48 @@ def token_endpoint(authority: str, region: str | None) -> str:
     """Return the mutual-TLS token endpoint of an authority.
 
     Args:
-        authority: ``https://login.microsoftonline.com/{tenant}``, or a national cloud's; a host
-            that is none of Entra's login hosts is taken for a mutual-TLS endpoint itself.
+        authority: ``https://login.microsoftonline.com/{tenant}``, or a national cloud's; or with
+            the host of a mutual-TLS endpoint itself, or of an emulator on this machine.
         region: An Azure region, e.g. ``westus3``; ``None``: the global endpoint.
 
     Raises:
-        MsiV2ClientError: ``invalid_request``: it is no https URL of one tenant.
+        MsiV2ClientError: ``invalid_request``: it is no https URL of one tenant, or of a login
+            service that is not known to have such an endpoint.
     """
-    parts = urlsplit(authority)
-    tenant = parts.path.strip("/")
-    if parts.scheme != "https" or not parts.netloc or not tenant or "/" in tenant:
+    found = _AUTHORITY.fullmatch(str(authority))
+    if found is None:
         raise MsiV2ClientError(
             "invalid_request",
-            f"authority is {authority!r}; it must be https://login.microsoftonline.com/ and a "
-            "tenant, or the same of a national cloud.",
+            "authority must be https://login.microsoftonline.com/ and one tenant, or the same of a "
+            "national cloud.",
         )
+    host, tenant, port = (found.group(name) or "" for name in ("host", "tenant", "port"))
     if tenant.lower() in _NO_TENANTS:
         raise MsiV2ClientError(
             "invalid_request",
             f"authority names {tenant!r}, and an application signs in to one tenant. Use its GUID "
             "or domain name.",
         )
-    if region is not None and not _REGION.fullmatch(region):
+    if region is not None and not _REGION.fullmatch(str(region)):
         raise MsiV2ClientError(
             "invalid_request", f"azure_region is {region!r}; it must be like 'westus3'."
         )
-    host = parts.netloc.lower()
-    if host in _PUBLIC:
-        host = _PUBLIC_MTLS
-    elif host.startswith("login."):
-        host = f"mtlsauth.{host.removeprefix('login.')}"
     prefix = f"{region}." if region else ""
-    return f"https://{prefix}{host}/{tenant}/oauth2/v2.0/token"
+    return f"https://{prefix}{_mtls_host(host.lower())}{port}/{tenant}/oauth2/v2.0/token"
+
+
+def _mtls_host(host: str) -> str:
+    if host in _PUBLIC:
+        return _PUBLIC_MTLS
+    if host.startswith("login."):
+        return f"mtlsauth.{host.removeprefix('login.')}"
+    if _MTLS.fullmatch(host) or host in _LOOPBACK:
+        return host
+    raise MsiV2ClientError(
+        "invalid_request",
+        f"No mutual-TLS endpoint is known of the login service {host!r}, so no assertion is sent "
+        "there. Use the authority of Entra ID itself, or its mutual-TLS host: mtlsauth.…",
+    )
 
 
 def build_request(

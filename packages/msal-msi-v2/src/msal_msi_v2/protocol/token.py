@@ -122,9 +122,9 @@ def parse_response(response: Response, expected: str = TOKEN_TYPE) -> TokenRespo
         raise malformed(_WHAT, "has an 'access_token' of characters that none has", _OK)
     token_type = payload.get("token_type")
     if not isinstance(token_type, str) or not token_type.strip():
-        raise _unbound("token_type_missing", "does not say what type the token is of")
+        raise _another("token_type_missing", "does not say what type the token is of", expected)
     if token_type.lower() != expected:
-        raise _unbound("token_type_mismatch", f"holds a {quote(token_type)!r} token")
+        raise _another("token_type_mismatch", f"holds a {quote(token_type)!r} token", expected)
     expires_in = _seconds(payload.get("expires_in"))
     if expires_in is None:
         raise malformed(_WHAT, "lacks 'expires_in', a positive number of seconds", response.status)
@@ -184,11 +184,11 @@ def _seconds(value: object) -> int | None:
     return min(seconds, _LONGEST_LIFE) if seconds > 0 else None
 
 
-def _unbound(code: str, problem: str) -> MsiV2ServiceError:
+def _another(code: str, problem: str, expected: str) -> MsiV2ServiceError:
     return MsiV2ServiceError(
         code,
-        f"The token service's answer {problem}, where an {TOKEN_TYPE!r} token was asked for. "
-        "It was dropped: nothing is downgraded to a bearer token unasked.",
+        f"The token service's answer {problem}, where one of type {expected!r} was asked for. "
+        "It was dropped: nobody gets another kind of token than was asked for.",
         status_code=_OK,
     )
 
