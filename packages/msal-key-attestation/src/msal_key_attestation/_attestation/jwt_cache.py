@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 import time
-from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any
 
 from msal_msi_v2._base64 import b64url_decode
+from msal_msi_v2.flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -32,9 +31,8 @@ class JwtCache:
             clock: Seconds since the epoch.
         """
         self._clock = clock
-        self._lock = threading.Lock()
         self._kept: dict[Hashable, tuple[str, float]] = {}
-        self._flights: dict[Hashable, Future[str]] = {}
+        self._flights: SingleFlight[str] = SingleFlight()
 
     def get(self, key: Hashable, make: Callable[[], str], *, fresh: bool = False) -> str:
         """Return the JWT of a key, made now if need be.
@@ -44,44 +42,20 @@ class JwtCache:
             make: Makes one.
             fresh: Do not take the one that is kept; replace it.
         """
-        while True:
-            with self._lock:
-                kept = None if fresh else self._fresh(key)
-                if kept is not None:
-                    return kept
-                flight = self._flights.get(key)
-                leads = flight is None
-                flight = flight or self._flights.setdefault(key, Future())
-            if leads:
-                return self._lead(key, make, flight)
-            try:
-                return flight.result()
-            except CancelledError:  # whoever made it was interrupted: now it is our turn
-                continue
 
-    def _lead(self, key: Hashable, make: Callable[[], str], flight: Future[str]) -> str:
-        """Make the JWT for all who wait, and let them share what comes of it."""
-        try:
-            jwt = make()
-            ends = expiry(jwt)
-        except BaseException as exc:
-            self._land(key, None)
-            if isinstance(exc, Exception):
-                flight.set_exception(exc)
-            else:
-                flight.cancel()
-            raise
-        self._land(key, None if ends is None else (jwt, ends))
-        flight.set_result(jwt)
+        def look() -> str | None:
+            return None if fresh else self._fresh(key)
+
+        return look() or self._flights.run(key, lambda: look() or self._make(key, make))
+
+    def _make(self, key: Hashable, make: Callable[[], str]) -> str:
+        jwt = make()
+        ends = expiry(jwt)
+        if ends is not None:
+            self._kept[key] = (jwt, ends)
+        for old in [it for it in list(self._kept) if self._fresh(it) is None]:
+            self._kept.pop(old, None)
         return jwt
-
-    def _land(self, key: Hashable, made: tuple[str, float] | None) -> None:
-        with self._lock:
-            del self._flights[key]
-            if made is not None:
-                self._kept[key] = made
-            for old in [it for it in self._kept if self._fresh(it) is None]:
-                del self._kept[old]
 
     def _fresh(self, key: Hashable) -> str | None:
         jwt, expiry = self._kept.get(key, ("", 0.0))
