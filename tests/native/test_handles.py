@@ -14,6 +14,8 @@ from memory import peak_memory
 from msal_key_attestation._keys.mutexes import named_mutex, user_sid
 from msal_key_attestation._native import handles
 from msal_key_attestation._native.handles import Owned
+from msal_key_attestation._winhttp import session as session_module
+from msal_key_attestation._winhttp.session import Session
 from msal_key_attestation.certificate_store import MyCertificateStore
 from msal_key_attestation.certificates import BoundCertificate
 from msal_key_attestation.keystore import WindowsKeyStore
@@ -104,6 +106,29 @@ def test_what_is_forgotten_is_freed_all_the_same_and_counted() -> None:
 def test_a_free_that_fails_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     Owned("thing", 7, lambda _it: False).close()
     assert "did not free a thing" in caplog.text
+
+
+def test_the_collector_may_come_in_anywhere() -> None:
+    def collect(frame: Any, _event: str, _argument: Any) -> Any:
+        if frame.f_code.co_filename == handles.__file__:
+            Owned("garbage", 7, lambda _it: True)  # which nobody keeps
+        return collect
+
+    def work() -> None:
+        sys.settrace(collect)
+        for _ in range(20):
+            Owned("collected thing", 7, lambda _it: True).close()
+        sys.settrace(None)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    counts = handles.counts()
+    assert counts["collected thing"] == handles.Count(20, 20, 0)
+    opened, freed, forgotten = counts["garbage"]
+    assert opened == freed == forgotten > 100
+    assert handles.counts() == counts
 
 
 def leaked(work: Callable[[], object], times: int) -> dict[str, int]:
@@ -212,6 +237,35 @@ def test_responses_that_nobody_closes_are_closed_when_forgotten(
     after = handles.counts()["internet handle"]
     assert after.opened - after.freed == before.opened - before.freed
     transport.close()
+
+
+@needs_windows
+def test_a_session_is_released_wherever_the_collector_comes_in(
+    key: NCryptKey, issuer: Issuer
+) -> None:
+    certificate = issuer.bind(key)
+    session = Session(certificate.der, key, None)
+
+    def collect(frame: Any, _event: str, _argument: Any) -> Any:
+        ours = frame.f_code.co_filename == session_module.__file__
+        while ours and len(session._shares) > 1:
+            session.release()  # as a response does that nobody has closed
+        return collect
+
+    def work() -> None:
+        for _ in range(10):
+            session.use()
+        sys.settrace(collect)
+        session.use()
+        session.release()
+        sys.settrace(None)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    with pytest.raises(ValueError, match="closed"):
+        assert session.handle
 
 
 @needs_windows

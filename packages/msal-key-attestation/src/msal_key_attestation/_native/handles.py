@@ -1,11 +1,13 @@
 """Who frees what: the only module that gives anything back to Windows.
 
 An ``Owned`` is made right after the call that succeeded, is closed once however often it is asked
-to, and is disarmed before the native free, so that nothing can free twice.
+to, and is disarmed before the native free, so that nothing can free twice. None of that takes a
+lock: the garbage collector may close something in the middle of anything, this module included.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,10 +21,7 @@ if TYPE_CHECKING:
     from .libs import CData
 
 _logger = logging.getLogger("msal_key_attestation")
-_lock = threading.Lock()
-_opened: dict[str, int] = {}
-_freed: dict[str, int] = {}
-_forgotten: dict[str, int] = {}
+_counts_lock = threading.Lock()
 
 
 class Count(NamedTuple):
@@ -40,12 +39,40 @@ class Count(NamedTuple):
     forgotten: int
 
 
+class _Tally:
+    """A number that only grows."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+        self._looks = 0
+
+    def add(self) -> None:
+        """Count one more."""
+        next(self._numbers)  # at once, whoever else counts
+
+    def total(self) -> int:
+        """Return the number; callers come one at a time."""
+        total = next(self._numbers) - self._looks
+        self._looks += 1
+        return total
+
+
+class _Kind:
+    """What there was of one kind."""
+
+    def __init__(self) -> None:
+        self.opened, self.freed, self.forgotten = _Tally(), _Tally(), _Tally()
+
+
+_kinds: dict[str, _Kind] = {}
+
+
 def counts() -> dict[str, Count]:
     """Return the count of every kind, so that a test, or an operator, can find a leak."""
-    with _lock:
+    with _counts_lock:
         return {
-            kind: Count(opened, _freed.get(kind, 0), _forgotten.get(kind, 0))
-            for kind, opened in _opened.items()
+            name: Count(kind.opened.total(), kind.freed.total(), kind.forgotten.total())
+            for name, kind in list(_kinds.items())
         }
 
 
@@ -60,10 +87,11 @@ class Owned:
             value: A handle or a pointer.
             free: Frees it, and says whether that worked.
         """
-        self._kind = kind
+        self._name = kind
+        self._kind = _kinds.get(kind) or _kinds.setdefault(kind, _Kind())
         self._value = value
-        self._free: Callable[[CData], bool] | None = free
-        _count(_opened, kind)
+        self._armed = [free]
+        self._kind.opened.add()
 
     @property
     def value(self) -> CData:
@@ -72,8 +100,8 @@ class Owned:
         Raises:
             ValueError: It is closed; using it would reach into freed memory.
         """
-        if self._free is None:
-            raise ValueError(f"this {self._kind} is closed")
+        if not self._armed:
+            raise ValueError(f"this {self._name} is closed")
         return self._value
 
     def disarm(self) -> CData:
@@ -86,13 +114,14 @@ class Owned:
         """Free it, unless that has happened."""
         free = self._take()
         if free is not None and not free(self._value):
-            _logger.warning("Windows did not free a %s.", self._kind)
+            _logger.warning("Windows did not free a %s.", self._name)
 
     def _take(self) -> Callable[[CData], bool] | None:
-        with _lock:
-            free, self._free = self._free, None
-        if free is not None:
-            _count(_freed, self._kind)
+        try:
+            free = self._armed.pop()  # one of all who try gets it
+        except IndexError:
+            return None
+        self._kind.freed.add()
         return free
 
     def __enter__(self) -> Owned:  # noqa: PYI034 - Self needs Python 3.11; nothing subclasses this
@@ -108,9 +137,9 @@ class Owned:
 
     def __del__(self) -> None:
         """Be the net, never the plan."""
-        if getattr(self, "_free", None) is not None:
+        if getattr(self, "_armed", None):
             self.close()
-            _count(_forgotten, self._kind)
+            self._kind.forgotten.add()
 
 
 def ncrypt_object(value: int) -> Owned:
@@ -156,8 +185,3 @@ def attestation_token(value: CData, free: Callable[[CData], None]) -> Owned:
         return True
 
     return Owned("attestation token", value, freed)
-
-
-def _count(table: dict[str, int], kind: str) -> None:
-    with _lock:
-        table[kind] = table.get(kind, 0) + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from msal_key_attestation._native.constants import (
@@ -43,8 +42,9 @@ class Session:
         Raises:
             NativeCallError: Windows takes the certificate with its key, or the session, not.
         """
-        self._users = 1
-        self._lock = threading.Lock()
+        # As long as its users are many. Not a number under a lock: the garbage collector may
+        # release a share in the middle of anything, and what a list does is done at once.
+        self._shares = [None]
         self._certificate = BoundCertificate(der, key)
         try:
             self._handle = _open(proxy)
@@ -64,15 +64,12 @@ class Session:
 
     def use(self) -> None:
         """Count one more user; the one who calls is counted already."""
-        with self._lock:
-            self._users += 1
+        self._shares.append(None)
 
     def release(self) -> None:
         """Count one user less; the last one closes the session."""
-        with self._lock:
-            self._users -= 1
-            is_last = self._users == 0
-        if is_last:
+        self._shares.pop()
+        if not self._shares:
             self._handle.close()
             self._certificate.close()
 
