@@ -113,7 +113,8 @@ def test_with_the_managed_identitys_own_token(abroad: SmallCloud, emulator: MsiV
 @pytest.mark.skipif(sys.platform == "win32", reason="its keys need the emulator it trusts")
 def test_with_the_bound_token(emulator: MsiV2Emulator) -> None:
     trusted = FederatedCredential(
-        f"https://sts.windows.net/{emulator.tenant_id}/", emulator.identities[0].object_id
+        f"https://login.microsoftonline.com/{emulator.tenant_id}/v2.0",
+        emulator.identities[0].object_id,
     )
     application = emulator.register_application(federated=[trusted])
     text = program("BoundConfidentialClient")

@@ -104,7 +104,7 @@ def test_a_key_of_ones_own_signs_in_too(emulator: Any, bound: BoundCredential) -
 
 
 def trust_in_the_identity(emulator: Any) -> FederatedCredential:
-    issuer = f"https://sts.windows.net/{emulator.tenant_id}/"
+    issuer = f"https://login.microsoftonline.com/{emulator.tenant_id}/v2.0"
     return FederatedCredential(issuer, emulator.identities[0].object_id)
 
 

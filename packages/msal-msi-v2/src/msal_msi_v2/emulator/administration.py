@@ -68,21 +68,33 @@ class Administration(abc.ABC):
     def register_application(
         self,
         *,
-        certificates: Iterable[bytes] = (),
+        certificates: Iterable[bytes | str] = (),
         federated: Iterable[FederatedCredential] = (),
     ) -> Application:
         """Register a multi-tenant application.
 
         Args:
-            certificates: Those that its assertions may be signed with, DER bytes.
+            certificates: Those that its assertions may be signed with, each DER bytes or PEM.
             federated: Whose tokens it may sign in with.
+
+        Raises:
+            ValueError: A certificate cannot be read, or is not over an RSA key.
         """
         return self._services.applications.register(certificates, federated)
 
-    def add_app_certificate(self, client_id: str, der: bytes) -> None:
-        """Let an application's assertions be signed with one more certificate, DER bytes."""
-        self._services.applications.add_certificate(client_id, der)
+    def add_app_certificate(self, client_id: str, certificate: bytes | str) -> None:
+        """Let an application's assertions be signed with one more certificate, DER bytes or PEM.
+
+        Raises:
+            KeyError: There is no such application.
+            ValueError: The certificate cannot be read, or is not over an RSA key.
+        """
+        self._services.applications.add_certificate(client_id, certificate)
 
     def remove_app_certificate(self, client_id: str, thumbprint: str) -> None:
-        """Let them be signed with one fewer, named by its ``x5t#S256``."""
+        """Let them be signed with one fewer, named by its ``x5t#S256``.
+
+        Raises:
+            KeyError: There is no such application, or it has no such certificate.
+        """
         self._services.applications.remove_certificate(client_id, thumbprint)

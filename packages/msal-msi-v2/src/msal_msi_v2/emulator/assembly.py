@@ -13,7 +13,6 @@ from .credentials import CredentialIssuer
 from .imds import Imds, ImdsBackend
 from .jwts import SigningKey
 from .login import Login
-from .profile import OTHER_TENANT_ID
 from .resource import Resource
 from .token_service import TokenService
 from .vault import Vault
@@ -89,11 +88,11 @@ def make_services(
         authority: Issues binding certificates.
         urls: The base URL of each port.
     """
-    issuer = f"https://sts.windows.net/{profile.tenant_id}/"
-    tokens = AccessTokens(SigningKey(issuer), profile, authority, options.token_lifetime)
+    tokens = AccessTokens(SigningKey(), profile, authority, options.token_lifetime)
     attestation = AttestationService(
         context,
-        SigningKey(urls["attestation"]),
+        SigningKey(),
+        url=urls["attestation"],
         lifetime=options.attestation_lifetime,
         trusted_keys_only=options.trusted_keys_only,
     )
@@ -109,13 +108,12 @@ def make_services(
     token = TokenService(context, tokens, applications, options.refresh_in)
     keys = KeyRing(urls["vault"])
     vault = Vault(context, tokens, keys, url=urls["vault"], secrets=options.secrets)
-    tenants = (profile.tenant_id, OTHER_TENANT_ID)
     by_port = {
         "imds": Imds(context, backend),
         "attestation": attestation,
         "attestation_plain": attestation,
         "token": token,
-        "login": Login(context, tokens, applications, url=urls["login"], tenants=tenants),
+        "login": Login(context, tokens, applications, url=urls["login"]),
         "resource": Resource(context, tokens, options.audiences),
         "vault": vault,
     }

@@ -22,7 +22,7 @@ PERMISSIONS = frozenset({"secrets/get", "certificates/get", "keys/get", "keys/si
 
 
 class Vault(Service):
-    """Serves those who have a token for Key Vault, bound or not.
+    """Serves those of its own tenant who have a token for Key Vault, bound or not.
 
     Attributes:
         permissions: What they may do; some of ``PERMISSIONS``.
@@ -201,7 +201,10 @@ class Vault(Service):
             raise self._unauthorized("AKV10000: Request is missing a Bearer or PoP token.")
         try:
             claims = self._tokens.examine(
-                token, now=exchange.now, audience=lambda one: one.rstrip("/") == AUDIENCE
+                token,
+                now=exchange.now,
+                audience=lambda one: one.rstrip("/") == AUDIENCE,
+                tenants=[self._tokens.profile.tenant_id],
             )
             if scheme == "mtls_pop":
                 self._check_binding(exchange, claims)
