@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from msal_msi_v2.emulator import Delay, MsiV2Emulator
+from msal_msi_v2.emulator import Body, Delay, MsiV2Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.emulator.conftest import MiniClient
+    from tests.emulator.conftest import Answer, MiniClient
 
 
 def dial(url: str) -> socket.socket:
@@ -157,6 +157,61 @@ def test_garbage_in_place_of_tls_and_http_is_survived(client: MiniClient) -> Non
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(4096) == b""
     assert client.metadata().status == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET http://[ HTTP/1.1\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc",
+    ],
+)
+@pytest.mark.parametrize(
+    ("service", "mode"),
+    [("imds_url", "handshake"), ("vault_url", "handshake"), ("vault_url", "renegotiation")],
+)
+def test_what_is_not_http_is_answered_and_the_connection_ends(
+    client: MiniClient, monkeypatch: pytest.MonkeyPatch, service: str, mode: str, request_: bytes
+) -> None:
+    monkeypatch.setattr(client.emulator, "client_certificates", mode)
+    url = getattr(client.emulator, service)
+    context = client.context()
+    with dial(url) as tcp:
+        tls = url.startswith("https")
+        with context.wrap_socket(tcp, server_hostname="localhost") if tls else tcp as connection:
+            connection.sendall(request_ + b"\r\n\r\n" + b"x" * 100_000)
+            answer = b""
+            while data := connection.recv(4096):
+                answer += data
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize("leg", ["metadata", "token", "vault"])
+def test_a_mistake_of_the_emulators_is_an_answer(
+    client: MiniClient, caplog: pytest.LogCaptureFixture, leg: str
+) -> None:
+    certificate = client.certificate()
+    client.emulator.faults.add(leg, Body(mistake))
+    ask: dict[str, Callable[[], Answer]] = {
+        "metadata": client.metadata,
+        "token": lambda: client.token_answer(certificate),
+        "vault": lambda: client.call("GET", f"{client.emulator.vault_url}/secrets/x"),
+    }
+    answer = ask[leg]()
+    assert answer.status == 500
+    error = answer.json["error"]
+    assert (error["code"] if leg == "vault" else error) == "internal_server_error"
+    assert client.emulator.requests_to(leg)[-1].status == 500
+    (logged,) = [one for one in caplog.records if one.exc_info]
+    assert "ZeroDivisionError" in caplog.text
+    assert logged.getMessage().endswith("a request could not be answered")
+
+
+def mistake(content: bytes) -> bytes:
+    return content[: 1 // 0]
 
 
 def test_a_hundred_threads_are_served_at_once(client: MiniClient) -> None:
