@@ -65,10 +65,12 @@ from .host import MsiV2Emulator
 from .keyguard import EmulatedPlatform
 from .profile import Identity
 from .recording import RecordedRequest
+from .vault import PERMISSIONS
 from .vault_keys import VaultCertificate
 
 __all__ = [
     "LEGS",
+    "PERMISSIONS",
     "Application",
     "Body",
     "Delay",
