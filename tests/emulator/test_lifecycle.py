@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import socket
 import ssl
@@ -13,7 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -97,6 +98,14 @@ def test_requests_are_recorded_in_order_and_can_be_cleared(client: MiniClient) -
     client.emulator.clear_requests()
     assert client.emulator.requests == []
     assert len(recorded) == 2
+
+
+def test_of_many_requests_the_newest_are_kept_where_asked() -> None:
+    with MsiV2Emulator(keep_requests=3) as emulator, requests.Session() as session:
+        for number in range(5):
+            session.get(f"{emulator.imds_url}/{number}", timeout=10)
+        assert [one.path for one in emulator.requests] == ["/2", "/3", "/4"]
+        assert {one.status for one in emulator.requests} == {404}
 
 
 def test_a_silent_client_blocks_nobody(client: MiniClient) -> None:
@@ -305,6 +314,21 @@ def test_an_address_that_is_not_ours_is_an_error_and_leaves_nothing_open() -> No
 def test_a_host_that_could_not_be_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         MsiV2Emulator(**options)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("name", ["token", "certificate", "attestation"])
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e20, 0, -1])
+def test_a_lifetime_that_could_not_be_is_refused(name: str, seconds: float) -> None:
+    options: dict[str, Any] = {f"{name}_lifetime": seconds}
+    with pytest.raises(ValueError, match=f"^{name}_lifetime is in seconds: more than 0"):
+        MsiV2Emulator(**options)
+
+
+def test_the_longest_lifetimes(client_of: Callable[[MsiV2Emulator], MiniClient]) -> None:
+    years = 50 * 365 * 86400
+    with MsiV2Emulator(token_lifetime=years, certificate_lifetime=years) as emulator:
+        client = client_of(emulator)
+        assert client.token_answer(client.certificate()).json["expires_in"] == years
 
 
 def test_two_emulators_share_nothing(

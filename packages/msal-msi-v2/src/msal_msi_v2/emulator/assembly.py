@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 PORTS = ("imds", "attestation", "attestation_plain", "token", "login", "resource", "vault")
 """What listens, each on a port of its own."""
 
+_LONGEST_LIFETIME = 50 * 365 * 86400
+
 
 @dataclass(frozen=True)
 class Options:
@@ -43,6 +45,16 @@ class Options:
     trusted_keys_only: bool
     audiences: Collection[str] | None
     secrets: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Refuse lifetimes that no token and no certificate can have.
+
+        Raises:
+            ValueError: There is one.
+        """
+        for name in ("token_lifetime", "certificate_lifetime", "attestation_lifetime"):
+            if not 0 < getattr(self, name) <= _LONGEST_LIFETIME:  # NaN is not
+                raise ValueError(f"{name} is in seconds: more than 0, and at most 50 years.")
 
     def url(self, name: str, port: int) -> str:
         """Return the base URL of what listens on a port."""
