@@ -148,7 +148,7 @@ def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             yield process, printed
         finally:
-            process.kill()
+            process.terminate()
 
 
 def exported(printed: str) -> dict[str, str]:
