@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +70,7 @@ def run(text: str) -> str:
 
 
 def test_every_program_is_run_here() -> None:
-    assert len(PROGRAMS) == 6
+    assert len(PROGRAMS) == 7
 
 
 def test_with_a_certificate(abroad: SmallCloud) -> None:
@@ -110,18 +112,39 @@ def test_with_the_managed_identitys_own_token(abroad: SmallCloud, emulator: MsiV
     assert len(emulator.requests_to("imds_token")) == 1
 
 
+def documented_credential(emulator: MsiV2Emulator) -> FederatedCredential:
+    """The federated credential that the page has registered, for this identity."""
+    (parameters,) = re.findall(r"--parameters '(\{.*?\})'", PAGE.read_text("utf-8"), re.DOTALL)
+    told = json.loads(parameters.replace(TENANTS[0], emulator.tenant_id))
+    assert told["subject"] == "55555555-5555-4555-8555-555555555555"
+    (audience,) = told["audiences"]
+    return FederatedCredential(told["issuer"], emulator.identities[0].object_id, audience)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its keys need the emulator it trusts")
 def test_with_the_bound_token(emulator: MsiV2Emulator) -> None:
-    trusted = FederatedCredential(
-        f"https://sts.windows.net/{emulator.tenant_id}/", emulator.identities[0].object_id
-    )
-    application = emulator.register_application(federated=[trusted])
-    text = program("BoundConfidentialClient")
+    application = emulator.register_application(federated=[documented_credential(emulator)])
+    text = program("app = BoundConfidentialClient(")
     text = text.replace("33333333-3333-4333-8333-333333333333", application.client_id)
     text = text.replace("https://login.microsoftonline.com", emulator.token_url)
     text = text.replace(TENANTS[0], emulator.tenant_id)
     text = text.replace("with_attestation_support=True", "min_strength=1")  # no KeyGuard here
     assert run(text).startswith("mtls_pop <BindingCertificate CN=")
+
+
+def test_on_the_emulator(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program("MsiV2Emulator")],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    *bearers, bound = done.stdout.splitlines()
+    assert bearers == ["Bearer None"] * 2
+    assert bound.startswith("mtls_pop <BindingCertificate CN=")
 
 
 def test_with_any_key(abroad: SmallCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,16 +5,32 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import msal
 import pytest
+import requests
 
 import msal_msi_v2
+from msal_msi_v2 import ManagedIdentityClient
+from msal_msi_v2.assertions import (
+    BearerCredential,
+    KeyVaultCertificateAssertion,
+    ManagedIdentityAssertion,
+)
+from msal_msi_v2.emulator import MsiV2Emulator
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SIGNALS = pytest.mark.skipif(
+    sys.platform == "win32", reason="signals to a child are another thing on Windows"
+)
 COMMAND = [sys.executable, "-m", "msal_msi_v2"]
 RESOURCE = ["--resource", "https://vault.azure.net"]
 
@@ -76,8 +92,9 @@ def test_identities(own_host: Any) -> None:
 
 
 @pytest.mark.usefixtures("own_host")
-def test_verbose_logs_the_steps() -> None:
-    done = run("-v", "token", *RESOURCE, "--min-strength", "software")
+@pytest.mark.parametrize("command", [["-v", "token"], ["token", "-v"]])
+def test_verbose_logs_the_steps(command: list[str]) -> None:
+    done = run(*command, *RESOURCE, "--min-strength", "software")
     assert done.stderr.count("INFO msal_msi_v2: step ") == 7
     assert not re.search(r"eyJ[\w-]+\.", done.stderr)
 
@@ -95,6 +112,19 @@ def test_wrong_usage(arguments: list[str]) -> None:
     assert "usage: msal-msi-v2" in done.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows may have what is missing here")
+@pytest.mark.usefixtures("own_host")
+def test_the_option_that_lowers_the_floor_is_named() -> None:
+    done = run("token", *RESOURCE)
+    assert done.returncode == 1
+    assert "--min-strength software" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["demo"], ["token"], ["call"], ["doctor"], ["emulator"]])
+def test_every_command_takes_verbose(command: list[str]) -> None:
+    assert "-v, --verbose" in run(*command, "--help").stdout
+
+
 @pytest.mark.parametrize("command", [[], ["demo"], ["token"], ["emulator"]])
 def test_help_teaches(command: list[str]) -> None:
     done = run(*command, "--help")
@@ -106,23 +136,87 @@ def test_version() -> None:
     assert run("--version").stdout.strip() == msal_msi_v2.__version__
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of a child is another thing on Windows")
-def test_emulator_serves_until_interrupted() -> None:
-    command = [*COMMAND, "emulator", "--token-lifetime", "1234"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
-        assert serving.stdout is not None
-        exported = {}
-        for line in serving.stdout:
-            if line.strip().startswith("export "):
-                name, value = shlex.split(line)[1].split("=", 1)
-                exported[name] = value
-            if "Ctrl-C" in line:
-                break
-        done = run("token", *RESOURCE, "--min-strength", "software", **exported)
-        serving.send_signal(signal.SIGINT)
-        assert serving.wait(10) == 130
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The emulator as a process, and what it has printed."""
+    command = [*COMMAND, "emulator", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = ""
+        while "Ctrl-C ends it." not in printed and (line := process.stdout.readline()):
+            printed += line
+        try:
+            yield process, printed
+        finally:
+            process.terminate()
+
+
+def exported(printed: str) -> dict[str, str]:
+    found = re.findall(r"^  export (\w+)='(.+)'$", printed, re.MULTILINE)
+    assert len(found) == 3
+    return dict(found)
+
+
+@SIGNALS
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_emulator_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
+    with serving("--token-lifetime", "1234") as (process, printed):
+        environment = exported(printed)
+        done = run("token", *RESOURCE, "--min-strength", "software", **environment)
+        directory = Path(environment["SSL_CERT_FILE"]).parent
+        assert directory.exists()
+        process.send_signal(number)
+        assert process.wait(10) == 130
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["expires_in"] == 1234
+    assert not directory.exists()
+
+
+@SIGNALS
+def test_emulator_says_who_is_there() -> None:
+    with serving() as (_, printed):
+        for name in ("login", "vault"):
+            assert re.search(rf"^  {name} +https://localhost:\d+$", printed, re.MULTILINE)
+        host = MsiV2Emulator()
+        assert host.tenant_id in printed
+        assert host.other_tenant_id in printed
+        for identity in host.identities:
+            assert identity.client_id in printed
+            assert identity.object_id in printed
+            assert identity.resource_id is None or identity.resource_id in printed
+        assert "Application" not in printed
+
+
+@SIGNALS
+def test_emulator_brings_an_application(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving("--application") as (_, printed):
+        for name, value in exported(printed).items():
+            monkeypatch.setenv(name, value)
+        urls = dict(re.findall(r"^  (\w+) +(https://\S+)$", printed, re.MULTILINE))
+        client_id = printed.split("Application")[1].split("client id")[1].split()[0]
+        identity = ManagedIdentityClient(
+            msal.SystemAssignedManagedIdentity(), http_client=requests.Session()
+        )
+        certificate = KeyVaultCertificateAssertion(
+            urls["vault"], "app", BearerCredential(identity), resource="https://vault.azure.net"
+        )
+        for assertion in (certificate, ManagedIdentityAssertion(identity)):
+            app = msal.ConfidentialClientApplication(
+                client_id,
+                client_credential={"client_assertion": assertion},
+                authority=f"{urls['login']}/{MsiV2Emulator().tenant_id}",
+                instance_discovery=False,
+            )
+            result = app.acquire_token_for_client(["https://graph.microsoft.com/.default"])
+            assert result["token_type"] == "Bearer", result
+
+
+@pytest.mark.parametrize("option", ["--token-lifetime", "--certificate-lifetime"])
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e20", "-1", "soon"])
+def test_emulator_refuses_lifetimes_that_could_not_be(option: str, seconds: str) -> None:
+    done = run("emulator", f"{option}={seconds}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "lifetime" in done.stderr.splitlines()[-1]
 
 
 def test_the_missing_extra_is_named() -> None:
@@ -134,4 +228,4 @@ def test_the_missing_extra_is_named() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "pip install msal-msi-v2[emulator]" in done.stderr
+    assert 'pip install "msal-msi-v2[emulator]"' in done.stderr

@@ -117,6 +117,38 @@ def test_the_store() -> None:
     assert "no certificate" in examine(platform)["store"].found
 
 
+@pytest.mark.usefixtures("own_host")
+def test_without_a_resource_the_token_service_is_not_asked() -> None:
+    done = run("--min-strength", "software")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Nothing stands in the way" not in done.stdout
+    assert done.stdout.rstrip().endswith("was not asked: add --resource URL.")
+
+
+@pytest.mark.usefixtures("own_host")
+def test_a_blank_resource_is_not_none() -> None:
+    done = run("--min-strength", "software", "--resource", "")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.search(r"^FAIL  token +invalid_request: resource", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "foo"), ("REQUESTS_CA_BUNDLE", "/no/such/file")],
+)
+def test_a_wrong_setting_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = run()
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("FAIL  settings     invalid_request: ")
+    assert name in done.stdout
+    told = json.loads(run("--json").stdout)
+    assert told["capable"] is False
+    assert [one["name"] for one in told["findings"]] == ["settings"]
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "msal_msi_v2", "doctor", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import msal_msi_v2.emulator
+
 if TYPE_CHECKING:
     from msal_msi_v2.emulator import MsiV2Emulator
 
@@ -29,6 +31,17 @@ def test_the_guides_test_passes(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_what_the_guide_has_set_up_is_there(emulator: MsiV2Emulator) -> None:
+    text = (DOCS / "guide.md").read_text("utf-8")
+    table = text.split("on an emulator that runs:")[1].split("\n\n")[1]
+    rows = [row.split(" | ")[0] for row in table.splitlines()[2:]]
+    names = [name for row in rows for name in re.findall(r"`(\w+)", row)]
+    assert len(names) > len(rows)
+    assert [name for name in names if not hasattr(emulator, name)] == []
+    raised = re.findall(r"`([A-Z]\w+)\(", table)
+    assert [name for name in raised if not hasattr(msal_msi_v2.emulator, name)] == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its keys need the emulator it trusts")

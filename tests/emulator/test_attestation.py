@@ -56,6 +56,7 @@ def test_plain_http_and_pss_proofs_will_do(client: MiniClient) -> None:
         ({"client_id": None}, 400),
         ({"client_payload": None}, 400),
         ({"client_payload": "[]"}, 400),
+        ({"client_payload": "[" * 100_000}, 400),
         ({"client_payload": {}}, 400),
         ({"jwk": None}, 400),
         ({"jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}}, 400),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import os
 import socket
 import ssl
@@ -13,18 +14,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from msal_msi_v2.emulator import Delay, MsiV2Emulator
+from msal_msi_v2.emulator import Body, Delay, MsiV2Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.emulator.conftest import MiniClient
+    from tests.emulator.conftest import Answer, MiniClient
 
 
 def dial(url: str) -> socket.socket:
@@ -99,6 +100,14 @@ def test_requests_are_recorded_in_order_and_can_be_cleared(client: MiniClient) -
     assert len(recorded) == 2
 
 
+def test_of_many_requests_the_newest_are_kept_where_asked() -> None:
+    with MsiV2Emulator(keep_requests=3) as emulator, requests.Session() as session:
+        for number in range(5):
+            session.get(f"{emulator.imds_url}/{number}", timeout=10)
+        assert [one.path for one in emulator.requests] == ["/2", "/3", "/4"]
+        assert {one.status for one in emulator.requests} == {404}
+
+
 def test_a_silent_client_blocks_nobody(client: MiniClient) -> None:
     certificate = client.certificate()
     with dial(client.emulator.token_url), dial(client.emulator.imds_url):
@@ -157,6 +166,61 @@ def test_garbage_in_place_of_tls_and_http_is_survived(client: MiniClient) -> Non
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(4096) == b""
     assert client.metadata().status == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET http://[ HTTP/1.1\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc",
+    ],
+)
+@pytest.mark.parametrize(
+    ("service", "mode"),
+    [("imds_url", "handshake"), ("vault_url", "handshake"), ("vault_url", "renegotiation")],
+)
+def test_what_is_not_http_is_answered_and_the_connection_ends(
+    client: MiniClient, monkeypatch: pytest.MonkeyPatch, service: str, mode: str, request_: bytes
+) -> None:
+    monkeypatch.setattr(client.emulator, "client_certificates", mode)
+    url = getattr(client.emulator, service)
+    context = client.context()
+    with dial(url) as tcp:
+        tls = url.startswith("https")
+        with context.wrap_socket(tcp, server_hostname="localhost") if tls else tcp as connection:
+            connection.sendall(request_ + b"\r\n\r\n" + b"x" * 100_000)
+            answer = b""
+            while data := connection.recv(4096):
+                answer += data
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize("leg", ["metadata", "token", "vault"])
+def test_a_mistake_of_the_emulators_is_an_answer(
+    client: MiniClient, caplog: pytest.LogCaptureFixture, leg: str
+) -> None:
+    certificate = client.certificate()
+    client.emulator.faults.add(leg, Body(mistake))
+    ask: dict[str, Callable[[], Answer]] = {
+        "metadata": client.metadata,
+        "token": lambda: client.token_answer(certificate),
+        "vault": lambda: client.call("GET", f"{client.emulator.vault_url}/secrets/x"),
+    }
+    answer = ask[leg]()
+    assert answer.status == 500
+    error = answer.json["error"]
+    assert (error["code"] if leg == "vault" else error) == "internal_server_error"
+    assert client.emulator.requests_to(leg)[-1].status == 500
+    (logged,) = [one for one in caplog.records if one.exc_info]
+    assert "ZeroDivisionError" in caplog.text
+    assert logged.getMessage().endswith("a request could not be answered")
+
+
+def mistake(content: bytes) -> bytes:
+    return content[: 1 // 0]
 
 
 def test_a_hundred_threads_are_served_at_once(client: MiniClient) -> None:
@@ -250,6 +314,21 @@ def test_an_address_that_is_not_ours_is_an_error_and_leaves_nothing_open() -> No
 def test_a_host_that_could_not_be_is_refused(options: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         MsiV2Emulator(**options)  # type: ignore[arg-type]  # that is the point
+
+
+@pytest.mark.parametrize("name", ["token", "certificate", "attestation"])
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, 1e20, 0, -1])
+def test_a_lifetime_that_could_not_be_is_refused(name: str, seconds: float) -> None:
+    options: dict[str, Any] = {f"{name}_lifetime": seconds}
+    with pytest.raises(ValueError, match=f"^{name}_lifetime is in seconds: more than 0"):
+        MsiV2Emulator(**options)
+
+
+def test_the_longest_lifetimes(client_of: Callable[[MsiV2Emulator], MiniClient]) -> None:
+    years = 50 * 365 * 86400
+    with MsiV2Emulator(token_lifetime=years, certificate_lifetime=years) as emulator:
+        client = client_of(emulator)
+        assert client.token_answer(client.certificate()).json["expires_in"] == years
 
 
 def test_two_emulators_share_nothing(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -11,15 +13,12 @@ import msal
 import pytest
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from issuer import Issuer
 
-from msal_msi_v2.emulator import FederatedCredential, MsiV2Emulator
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from msal_msi_v2.emulator import MsiV2Emulator
 
 SCOPES = ["https://graph.microsoft.com/.default"]
 BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -29,14 +28,16 @@ OTHER_KEY = rsa.generate_private_key(65537, 2048)
 PEM = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def fingerprint(algorithm: Any) -> str:
-    import base64  # noqa: PLC0415 - beside its only use
-
-    digest = x509.load_der_x509_certificate(DER).fingerprint(algorithm)
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+def b64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-S256, SHA1 = fingerprint(hashes.SHA256()), fingerprint(hashes.SHA1())
+def x5t_s256(der: bytes) -> str:
+    return b64url(hashlib.sha256(der).digest())
+
+
+S256, SHA1 = x5t_s256(DER), b64url(hashlib.sha1(DER).digest())
+TOO_DEEP = f"{b64url(b'[' * 50_000)}.e30.AAAA"
 
 
 @pytest.fixture
@@ -141,6 +142,10 @@ def test_what_is_taken(emulator: MsiV2Emulator, client_id: str, change: dict[str
         ({"nbf": -1200, "exp": -600}, 700024),
         ({"nbf": 3600, "exp": 4200}, 700024),
         ({"exp": 3600}, 700024),
+        ({"nbf": 200, "exp": 100}, 700024),
+        ({"nbf": 0.5, "exp": 10**400}, 700024),
+        ({"aud": ["https://login.microsoftonline.com/other/oauth2/v2.0/token"]}, 700023),
+        ({"aud": {}}, 700023),
         ({"jti": "no guid"}, 50027),
     ],
 )
@@ -150,6 +155,41 @@ def test_what_is_not(
     answer = post(emulator, client_id, make_assertion(emulator, client_id, **change))
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
     assert answer.json()["error_codes"] == [code]
+
+
+@pytest.mark.parametrize("days", [-31, 8])
+def test_a_certificate_counts_while_it_is_valid(
+    emulator: MsiV2Emulator, client_id: str, days: int
+) -> None:
+    emulator.clock_offset = days * 86400
+    now = days * 86400
+    answer = post(emulator, client_id, make_assertion(emulator, client_id, nbf=now, exp=now + 600))
+    assert answer.json()["error_codes"] == [700027]
+
+
+EC_KEY: Any = ec.generate_private_key(ec.SECP256R1()).public_key()
+EC_DER = Issuer("an application").issue(EC_KEY)
+
+
+@pytest.mark.parametrize("certificates", [[EC_DER], [b"no certificate"], ["no PEM"], DER, [None]])
+def test_what_cannot_be_registered_is_said_at_once(
+    emulator: MsiV2Emulator, certificates: Any
+) -> None:
+    with pytest.raises(ValueError):
+        emulator.register_application(certificates=certificates)
+    client_id = emulator.register_application().client_id
+    with pytest.raises(ValueError):
+        emulator.add_app_certificate(client_id, certificates[0])
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_certificate_may_be_pem(emulator: MsiV2Emulator, text: bool) -> None:
+    pem = x509.load_der_x509_certificate(DER).public_bytes(Encoding.PEM)
+    given = pem.decode() if text else pem
+    application = emulator.register_application(certificates=[given])
+    assert application.certificates == {S256: DER}
+    client_id = application.client_id
+    assert post(emulator, client_id, make_assertion(emulator, client_id)).status_code == 200
 
 
 def test_a_certificate_may_be_added_and_removed(emulator: MsiV2Emulator) -> None:
@@ -171,6 +211,9 @@ def test_a_certificate_may_be_added_and_removed(emulator: MsiV2Emulator) -> None
         ({"scope": "https://graph.microsoft.com"}, 70011),
         ({"client_assertion_type": "jwt"}, 50027),
         ({"client_assertion": "no.jwt"}, 50027),
+        ({"client_assertion": TOO_DEEP}, 50027),
+        ({"claims": "["}, 50099),
+        ({"claims": "[" * 100_000}, 50099),
         ({"client_assertion": ""}, 900144),
     ],
 )
@@ -183,50 +226,45 @@ def test_requests_that_are_none(
     assert answer.json()["error_codes"] == [code]
 
 
-# --- federation
+def test_an_unknown_application_is_no_invalid_client(emulator: MsiV2Emulator) -> None:
+    stranger = str(uuid.uuid4())
+    answer = post(emulator, stranger, make_assertion(emulator, stranger))
+    assert (answer.status_code, answer.json()["error"]) == (400, "unauthorized_client")
 
 
-def identity_token(resource: str = "api://AzureADTokenExchange") -> str:
-    client = msal.ManagedIdentityClient(
-        msal.SystemAssignedManagedIdentity(), http_client=requests.Session()
-    )
-    token: str = client.acquire_token_for_client(resource=resource)["access_token"]
-    return token
+def test_a_tenant_may_be_written_in_either_case(emulator: MsiV2Emulator, client_id: str) -> None:
+    tenant = emulator.tenant_id.upper()
+    url = f"{emulator.login_url}/{tenant}/oauth2/v2.0/token"
+    for change in ({}, {"aud": url}):
+        assertion = make_assertion(emulator, client_id, **change)
+        answer = post(emulator, client_id, assertion, tenant=tenant)
+        claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
+        assert claims["tid"] == emulator.tenant_id
 
 
-def trust(emulator: MsiV2Emulator, **change: str) -> FederatedCredential:
-    trusted = {
-        "issuer": f"https://sts.windows.net/{emulator.tenant_id}/",
-        "subject": emulator.identities[0].object_id,
-        **change,
-    }
-    return FederatedCredential(**trusted)
+def test_capabilities_become_a_claim(emulator: MsiV2Emulator, client_id: str) -> None:
+    asked = '{"access_token": {"xms_cc": {"values": ["cp1"]}}}'
+    answer = post(emulator, client_id, make_assertion(emulator, client_id), claims=asked)
+    claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
+    assert claims["xms_cc"] == ["cp1"]
 
 
-def test_a_managed_identity_may_stand_for_an_application(emulator: MsiV2Emulator) -> None:
-    application = emulator.register_application(federated=[trust(emulator)])
-    assert post(emulator, application.client_id, identity_token()).status_code == 200
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda _: {"issuer": "https://sts.windows.net/other/"},
-        lambda _: {"subject": str(uuid.uuid4())},
-        lambda _: {"audience": "api://another"},
-    ],
-)
-def test_but_only_the_one_that_it_trusts(
-    emulator: MsiV2Emulator, change: Callable[[Any], dict[str, str]]
+@pytest.mark.parametrize("tenant", ["tenant_id", "other_tenant_id"])
+def test_tokens_verify_with_the_keys_that_discovery_names(
+    emulator: MsiV2Emulator, client_id: str, tenant: str
 ) -> None:
-    credential = trust(emulator, **change(emulator))
-    application = emulator.register_application(federated=[credential])
-    answer = post(emulator, application.client_id, identity_token())
-    assert answer.json()["error_codes"] == [700213]
+    name = getattr(emulator, tenant)
+    audience = f"{emulator.login_url}/{name}/oauth2/v2.0/token"
+    assertion = make_assertion(emulator, client_id, aud=audience)
+    token = post(emulator, client_id, assertion, tenant=name).json()["access_token"]
+    configuration = get(emulator, f"{name}/v2.0/.well-known/openid-configuration").json()
+    path = configuration["jwks_uri"].removeprefix(f"{emulator.login_url}/")
+    keys = jwt.PyJWKSet.from_dict(get(emulator, path).json())
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    claims = jwt.decode(token, key, algorithms=["RS256"], audience="https://graph.microsoft.com")
+    assert claims["iss"] == f"https://sts.windows.net/{name}/"
+    assert get(emulator, "common/discovery/v2.0/keys").status_code == 400
 
 
-def test_and_with_no_token_of_somebody_elses(emulator: MsiV2Emulator) -> None:
-    application = emulator.register_application(federated=[trust(emulator)])
-    with MsiV2Emulator() as other:
-        forged = make_assertion(other, application.client_id, iss="https://sts.windows.net/x/")
-    assert post(emulator, application.client_id, forged).json()["error_codes"] == [700027]
+def get(emulator: MsiV2Emulator, path: str) -> requests.Response:
+    return requests.get(f"{emulator.login_url}/{path}", verify=emulator.ca_bundle, timeout=30)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.emulator.conftest import Answer, MiniClient
 
 DAY = 86400
+OTHER_TENANT = MsiV2Emulator().other_tenant_id
 
 
 def test_the_token_is_bound_to_the_certificate(client: MiniClient) -> None:
@@ -70,6 +71,7 @@ def test_lifetimes_are_settable(client_of: Callable[[MsiV2Emulator], MiniClient]
 REFUSED: list[tuple[str, dict[str, Any], int, str, int]] = [
     # name, changes, status, error, AADSTS code
     ("other tenant", {"tenant": str(uuid.uuid4())}, 400, "invalid_request", 90002),
+    ("a tenant of applications", {"tenant": OTHER_TENANT}, 400, "invalid_request", 90002),
     ("no request id", {"headers": {"client-request-id": None}}, 400, "invalid_request", 9000410),
     ("no GUID", {"headers": {"client-request-id": "1"}}, 400, "invalid_request", 9000410),
     ("no form", {"headers": {"Content-Type": "text/plain"}}, 400, "invalid_request", 9000410),
@@ -85,6 +87,7 @@ REFUSED: list[tuple[str, dict[str, Any], int, str, int]] = [
     ("bare /.default", {"scope": "/.default"}, 400, "invalid_scope", 70011),
     ("two scopes", {"scope": "https://r/.default openid/.default"}, 400, "invalid_scope", 70011),
     ("claims no JSON", {"claims": "{"}, 400, "invalid_request", 50099),
+    ("claims too deep", {"claims": "[" * 100_000}, 400, "invalid_request", 50099),
     ("claims no object", {"claims": "[]"}, 400, "invalid_request", 50099),
     ("other client", {"client_id": str(uuid.uuid4())}, 401, "invalid_client", 700016),
 ]

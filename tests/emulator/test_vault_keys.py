@@ -11,9 +11,10 @@ import pytest
 import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, utils
+from cryptography.hazmat.primitives.asymmetric import padding, rsa, utils
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 
-from msal_msi_v2.emulator import MsiV2Emulator, Status
+from msal_msi_v2.emulator import PERMISSIONS, MsiV2Emulator, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,19 +30,21 @@ PADDINGS = {
 @pytest.fixture
 def vault(emulator: MsiV2Emulator) -> Iterator[requests.Session]:
     """A session that has a bearer token for the vault."""
-    client = msal.ManagedIdentityClient(
-        msal.SystemAssignedManagedIdentity(), http_client=requests.Session()
-    )
-    token = client.acquire_token_for_client(resource="https://vault.azure.net")["access_token"]
     with requests.Session() as session:
         session.verify = emulator.ca_bundle
         session.trust_env = False
         session.params = {"api-version": "7.4"}
-        session.headers["Authorization"] = f"Bearer {token}"
+        session.headers["Authorization"] = f"Bearer {vault_token()}"
         yield session
-    emulator.vault_permissions = frozenset(
-        {"secrets/get", "certificates/get", "keys/get", "keys/sign"}
+    emulator.vault_permissions = PERMISSIONS
+
+
+def vault_token() -> str:
+    client = msal.ManagedIdentityClient(
+        msal.SystemAssignedManagedIdentity(), http_client=requests.Session()
     )
+    token: str = client.acquire_token_for_client(resource="https://vault.azure.net")["access_token"]
+    return token
 
 
 def sign(vault: requests.Session, key_id: str, **body: Any) -> requests.Response:
@@ -105,13 +108,23 @@ def test_what_is_signed_must_be_a_digest(
         assert answer.json()["error"]["code"] == "BadParameter"
 
 
-@pytest.mark.parametrize("permission", ["certificates/get", "keys/sign", "keys/get"])
-def test_who_may_not_is_told_which_permission_is_missing(
-    emulator: MsiV2Emulator, vault: requests.Session, permission: str
+@pytest.mark.parametrize(
+    ("permission", "action"),
+    [
+        ("secrets/get", "secrets/getSecret/action"),
+        ("certificates/get", "certificates/read"),
+        ("keys/get", "keys/read"),
+        ("keys/sign", "keys/sign/action"),
+    ],
+)
+def test_who_may_not_is_told_which_action_is_missing(
+    emulator: MsiV2Emulator, vault: requests.Session, permission: str, action: str
 ) -> None:
     made = emulator.create_vault_certificate("guarded")
+    assert permission in PERMISSIONS
     emulator.vault_permissions -= {permission}
     answer = {
+        "secrets/get": lambda: vault.get(f"{emulator.vault_url}/secrets/x", timeout=30),
         "certificates/get": lambda: vault.get(made.id, timeout=30),
         "keys/get": lambda: vault.get(made.key_id, timeout=30),
         "keys/sign": lambda: sign(vault, made.key_id),
@@ -119,7 +132,7 @@ def test_who_may_not_is_told_which_permission_is_missing(
     error = answer.json()["error"]
     assert (answer.status_code, error["code"]) == (403, "Forbidden")
     assert error["innererror"]["code"] == "ForbiddenByRbac"
-    assert permission in error["message"]
+    assert f"'Microsoft.KeyVault/vaults/{action}'" in error["message"]
 
 
 def test_what_is_not_there_or_out_of_use(emulator: MsiV2Emulator, vault: requests.Session) -> None:
@@ -129,10 +142,97 @@ def test_what_is_not_there_or_out_of_use(emulator: MsiV2Emulator, vault: request
     emulator.disable_vault_key("old")
     answer = sign(vault, key_id)
     assert answer.json()["error"]["innererror"]["code"] == "KeyDisabled"
-    with pytest.raises(KeyError):
-        emulator.disable_vault_key("none")
+    emulator.enable_vault_key("old")
+    assert sign(vault, key_id).status_code == 200
+    for change in (emulator.disable_vault_key, emulator.enable_vault_key):
+        with pytest.raises(KeyError):
+            change("none")
     with pytest.raises(ValueError, match="keys/sign"):
         emulator.vault_permissions = {"everything"}
+
+
+@pytest.mark.parametrize(("days", "reason"), [(366, "KeyExpired"), (-1, "KeyNotYetValid")])
+def test_a_key_signs_while_its_certificate_is_valid(
+    emulator: MsiV2Emulator, vault: requests.Session, days: int, reason: str
+) -> None:
+    made = emulator.create_vault_certificate("aging")
+    plain = emulator.create_vault_key("ageless")
+    attributes = vault.get(made.key_id, timeout=30).json()["attributes"]
+    certificate = x509.load_der_x509_certificate(made.der)
+    assert attributes["nbf"] == certificate.not_valid_before_utc.timestamp()
+    assert attributes["exp"] == certificate.not_valid_after_utc.timestamp()
+    assert attributes == vault.get(made.id, timeout=30).json()["attributes"]
+    assert "exp" not in vault.get(plain, timeout=30).json()["attributes"]
+    emulator.clock_offset = days * 86400
+    vault.headers["Authorization"] = f"Bearer {vault_token()}"
+    answer = sign(vault, made.key_id)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "Forbidden")
+    assert answer.json()["error"]["innererror"]["code"] == reason
+    assert sign(vault, plain).status_code == 200
+
+
+@pytest.mark.parametrize("exportable", [True, False])
+def test_who_may_read_secrets_can_download_a_key_that_is_exportable(
+    emulator: MsiV2Emulator, vault: requests.Session, exportable: bool
+) -> None:
+    made = emulator.create_vault_certificate("portable", exportable=exportable)
+    secret_id = vault.get(made.id, timeout=30).json()["sid"]
+    secret = vault.get(secret_id, timeout=30).json()
+    assert (secret["id"], secret["kid"]) == (secret_id, made.key_id)
+    assert secret["contentType"] == "application/x-pkcs12"
+    key, certificate, _ = pkcs12.load_key_and_certificates(base64.b64decode(secret["value"]), None)
+    if exportable:
+        public: Any = x509.load_der_x509_certificate(made.der).public_key()
+        assert isinstance(key, rsa.RSAPrivateKey)
+        assert key.public_key().public_numbers() == public.public_numbers()
+        assert certificate is not None
+        assert certificate.public_bytes(Encoding.DER) == made.der
+    else:
+        assert key is None
+    unversioned = vault.get(f"{emulator.vault_url}/secrets/portable", timeout=30)
+    assert unversioned.json()["id"] == secret_id
+    emulator.disable_vault_key("portable")
+    refused = vault.get(secret_id, timeout=30)
+    assert refused.json()["error"]["innererror"]["code"] == "SecretDisabled"
+
+
+@pytest.mark.parametrize("version", ["7.4", "2016-10-01", "2025-07-01"])
+def test_versions_of_the_api_that_there_are(
+    emulator: MsiV2Emulator, vault: requests.Session, version: str
+) -> None:
+    url = f"{emulator.vault_url}/secrets/x"
+    assert vault.get(url, params={"api-version": version}, timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize("version", ["banana", "0", "8.0"])
+def test_and_versions_that_there_are_not(
+    emulator: MsiV2Emulator, vault: requests.Session, version: str
+) -> None:
+    url = f"{emulator.vault_url}/secrets/x"
+    answer = vault.get(url, params={"api-version": version}, timeout=30)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BadParameter")
+    assert f"({version}) is not recognized" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "a.b", "ä", "a\n", "a" * 128])
+def test_names_that_key_vault_would_refuse(emulator: MsiV2Emulator, name: str) -> None:
+    with pytest.raises(ValueError, match="letters, digits and hyphens"):
+        emulator.create_vault_certificate(name)
+    with pytest.raises(ValueError, match="letters, digits and hyphens"):
+        emulator.create_vault_key(name)
+
+
+def test_a_name_may_be_longer_than_a_common_name(
+    emulator: MsiV2Emulator, vault: requests.Session
+) -> None:
+    made = emulator.create_vault_certificate("a" * 127)
+    assert vault.get(made.id, timeout=30).json()["id"] == made.id
+
+
+@pytest.mark.parametrize("size", [1024, 3000, 2**31])
+def test_key_sizes_that_key_vault_does_not_have(emulator: MsiV2Emulator, size: int) -> None:
+    with pytest.raises(ValueError, match="key_size is one of"):
+        emulator.create_vault_certificate("app", key_size=size)
 
 
 def test_without_a_token_there_is_a_challenge_and_throttling_is_a_fault(

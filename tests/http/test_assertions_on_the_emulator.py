@@ -12,7 +12,7 @@ from acquiring import make_client
 from cryptography.hazmat.primitives.asymmetric import rsa
 from issuer import Issuer
 
-from msal_msi_v2 import MtlsBindingStrength
+from msal_msi_v2 import KeyVaultError, MtlsBindingStrength
 from msal_msi_v2.assertions import (
     BoundCredential,
     ClientAssertion,
@@ -104,7 +104,7 @@ def test_a_key_of_ones_own_signs_in_too(emulator: Any, bound: BoundCredential) -
 
 
 def trust_in_the_identity(emulator: Any) -> FederatedCredential:
-    issuer = f"https://sts.windows.net/{emulator.tenant_id}/"
+    issuer = f"https://login.microsoftonline.com/{emulator.tenant_id}/v2.0"
     return FederatedCredential(issuer, emulator.identities[0].object_id)
 
 
@@ -164,6 +164,14 @@ def test_a_managed_identity_stands_for_the_application(
     assertion = ManagedIdentityAssertion(identity)
     for tenant in (emulator.tenant_id, emulator.other_tenant_id):
         assert "access_token" in sign_in(emulator, client_id, assertion, tenant)
+
+
+def test_a_vault_on_this_machine_must_be_told_what_it_is(
+    emulator: Any, bound: BoundCredential
+) -> None:
+    assertion = KeyVaultCertificateAssertion(emulator.vault_url, "app", bound)
+    with pytest.raises(KeyVaultError, match=f"this machine, pass resource='{RESOURCE}'"):
+        assertion.bind("app", emulator.tenant_id)()
 
 
 def test_after_a_rotation_the_new_version_signs(emulator: Any, bound: BoundCredential) -> None:

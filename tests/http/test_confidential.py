@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import msal
 import pytest
+import requests
 from acquiring import acquire, make_client, wait_for_background
 
 from msal_msi_v2 import (
@@ -15,6 +16,7 @@ from msal_msi_v2 import (
     MsiV2ClientError,
     MsiV2ServiceError,
     MtlsBindingStrength,
+    authorization_header,
     verify_cnf_binding,
 )
 from msal_msi_v2.emulator import (
@@ -24,6 +26,7 @@ from msal_msi_v2.emulator import (
     Status,
     WrongCnf,
 )
+from msal_msi_v2.http import MtlsAdapter
 from msal_msi_v2.protocol.federation import token_endpoint
 
 if TYPE_CHECKING:
@@ -41,7 +44,8 @@ def identity(emulator: Any, platform: Any) -> ManagedIdentityClient:
 @pytest.fixture
 def app(emulator: Any, identity: ManagedIdentityClient) -> BoundConfidentialClient:
     trusted = FederatedCredential(
-        f"https://sts.windows.net/{emulator.tenant_id}/", emulator.identities[0].object_id
+        f"https://login.microsoftonline.com/{emulator.tenant_id}/v2.0",
+        emulator.identities[0].object_id,
     )
     made = emulator.register_application(federated=[trusted])
     return make_app(emulator, identity, made.client_id)
@@ -50,11 +54,12 @@ def app(emulator: Any, identity: ManagedIdentityClient) -> BoundConfidentialClie
 def make_app(
     emulator: Any, identity: ManagedIdentityClient, client_id: str, **more: Any
 ) -> BoundConfidentialClient:
-    options = {"min_strength": MtlsBindingStrength.SOFTWARE, **more}
-    authority = f"{emulator.token_url}/{emulator.tenant_id}"
-    return BoundConfidentialClient(
-        client_id, authority=authority, managed_identity_client=identity, **options
-    )
+    options = {
+        "min_strength": MtlsBindingStrength.SOFTWARE,
+        "authority": f"{emulator.token_url}/{emulator.tenant_id}",
+        **more,
+    }
+    return BoundConfidentialClient(client_id, managed_identity_client=identity, **options)
 
 
 def test_two_legs_over_one_certificate(emulator: Any, app: BoundConfidentialClient) -> None:
@@ -74,6 +79,23 @@ def test_the_token_itself_may_be_bound(emulator: Any, app: BoundConfidentialClie
     certificate = result["binding_certificate"]
     assert certificate.der == emulator.requests_to("token")[1].client_certificate
     assert verify_cnf_binding(result["access_token"], certificate)
+
+
+def test_the_other_tenant_has_an_endpoint_too(
+    emulator: Any, identity: ManagedIdentityClient, app: BoundConfidentialClient
+) -> None:
+    tenant = emulator.other_tenant_id
+    elsewhere = make_app(
+        emulator, identity, app._client_id, authority=f"{emulator.token_url}/{tenant}"
+    )
+    result = elsewhere.acquire_token_for_client(
+        ["https://resource.example/.default"], mtls_proof_of_possession=True
+    )
+    with requests.Session() as session:
+        session.mount("https://", MtlsAdapter(result["binding_certificate"]))
+        session.headers["Authorization"] = authorization_header(result)
+        answer = session.get(emulator.resource_url, timeout=30)
+    assert (answer.json()["tenant_id"], answer.json()["client_id"]) == (tenant, app._client_id)
 
 
 def test_tokens_are_cached_each_kind_by_itself(

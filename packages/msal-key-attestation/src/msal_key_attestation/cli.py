@@ -19,6 +19,8 @@ from .errors import KeyAttestationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_DESCRIPTION = "Install Microsoft's attestation library beside this package."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script; return its exit code: 0, or 1 where the package is refused."""
@@ -67,7 +69,7 @@ def _is_windows() -> bool:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="msal-key-attestation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="msal-key-attestation", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     command = commands.add_parser(
         "install-native",

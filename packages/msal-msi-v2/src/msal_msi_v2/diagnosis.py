@@ -59,6 +59,11 @@ def diagnose(host: Host, request: TokenRequest) -> Iterator[Finding]:
     yield _store(host, request)
 
 
+def wrong_setting(exc: MsiV2Error) -> Finding:
+    """Return the finding of a setting without which there is nothing to examine."""
+    return _problem("settings", exc)
+
+
 def _problem(name: str, exc: MsiV2Error, advice: str = "") -> Finding:
     return Finding(name, "problem", f"{exc.error}: {exc.error_description}", advice)
 

@@ -75,7 +75,8 @@ def check_strength(key: BindingKey, floor: MtlsBindingStrength | None, *, attest
             "mtls_pop_requires_keyguard",
             f"A bound token needs a KeyGuard key, and the strongest key of this host is "
             f"{key.strength.name}. {reasons} To accept a software key all the same, pass "
-            "min_strength=MtlsBindingStrength.SOFTWARE.",
+            "min_strength=MtlsBindingStrength.SOFTWARE (on the command line: --min-strength "
+            "software).",
         )
     if key.strength < floor:
         raise MsiV2ClientError(

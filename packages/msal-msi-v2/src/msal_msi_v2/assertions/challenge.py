@@ -38,10 +38,11 @@ def resource_of(challenge: str | None, host: str) -> str:
         )
     resource = resources[0].rstrip("/")
     if not belongs(host, resource):
+        hint = " For a vault on this machine, pass resource='https://vault.azure.net'."
         raise KeyVaultError(
             REFUSED,
             f"{host} asks for a token for another service than itself, which would give it away. "
-            "No token was sent. Check the vault's URL.",
+            f"No token was sent. Check the vault's URL.{hint if _is_loopback(host) else ''}",
             status_code=401,
         )
     return resource

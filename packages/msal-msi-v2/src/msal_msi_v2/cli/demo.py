@@ -21,6 +21,7 @@ from msal_msi_v2.strength import MtlsBindingStrength
 from msal_msi_v2.tokens import authorization_header, verify_cnf_binding
 
 from .emulate import load_emulator
+from .token import add_verbose
 
 if TYPE_CHECKING:
     from msal_msi_v2.binding import BindingCertificate
@@ -49,6 +50,7 @@ def add_parser(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
+    add_verbose(parser)
     parser.add_argument(
         "--software", action="store_true", help="lower the floor: a software key, not attested"
     )

@@ -7,16 +7,19 @@ import dataclasses
 import json
 import textwrap
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from msal_msi_v2.diagnosis import Finding, diagnose, is_capable
+from msal_msi_v2.diagnosis import Finding, diagnose, is_capable, wrong_setting
 from msal_msi_v2.errors import MsiV2Error
 
 from .token import acquire_options, add_client_options, make_client
 
+if TYPE_CHECKING:
+    from msal_msi_v2.client import ManagedIdentityClient
+
 _DESCRIPTION = """\
 Look at everything that a bound token takes, and say what is there, what is missing, and what to do
-about it. With --resource, acquire one as well.
+about it. With --resource, acquire one as well: only then is the token service asked.
 
 Run it as the user, and with the options, that your program uses:
 
@@ -24,6 +27,7 @@ Run it as the user, and with the options, that your program uses:
   msal-msi-v2 doctor --min-strength software --resource https://vault.azure.net
 """
 _WIDTH = 100
+_TOKEN = "token"  # noqa: S105 - the name of a finding
 _MARKS = {"ok": "ok", "warning": "warn", "problem": "FAIL"}
 
 
@@ -33,7 +37,7 @@ def add_parser(commands: Any) -> None:
         "doctor",
         help="find out why this host does not get a token",
         description=_DESCRIPTION,
-        epilog="Exit codes: 0 nothing stands in the way, 1 something does.",
+        epilog="Exit codes: 0 nothing that was looked at stands in the way, 1 something does.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
@@ -44,20 +48,28 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Diagnose, and print."""
-    client = make_client(options)
-    request = client.make_request(
-        resource=options.resource or "doctor",
-        correlation_id=str(uuid.uuid4()),
-        **acquire_options(options),
-    )
-    findings = list(diagnose(client.host, request))
-    if options.resource:
-        findings.append(_token(client, options))
+    findings = _examine(make_client(options), options)
     print(_as_json(findings) if options.json else _as_text(findings))  # noqa: T201 - the output
     return 0 if is_capable(findings) else 1
 
 
-def _token(client: Any, options: argparse.Namespace) -> Finding:
+def _examine(client: ManagedIdentityClient, options: argparse.Namespace) -> list[Finding]:
+    try:
+        host = client.host
+    except MsiV2Error as exc:
+        return [wrong_setting(exc)]
+    request = client.make_request(
+        resource="doctor",  # which is not asked for
+        correlation_id=str(uuid.uuid4()),
+        **acquire_options(options),
+    )
+    findings = list(diagnose(host, request))
+    if options.resource is not None:  # a blank one is the client's to refuse
+        findings.append(_token(client, options))
+    return findings
+
+
+def _token(client: ManagedIdentityClient, options: argparse.Namespace) -> Finding:
     try:
         result = client.acquire_token_for_client(
             resource=options.resource,
@@ -65,8 +77,8 @@ def _token(client: Any, options: argparse.Namespace) -> Finding:
             **acquire_options(options),
         )
     except MsiV2Error as exc:
-        return Finding("token", "problem", str(exc))
-    return Finding("token", "ok", f"{result['expires_in']} s, {result['binding_certificate']!r}")
+        return Finding(_TOKEN, "problem", str(exc))
+    return Finding(_TOKEN, "ok", f"{result['expires_in']} s, {result['binding_certificate']!r}")
 
 
 def _as_json(findings: list[Finding]) -> str:
@@ -81,8 +93,15 @@ def _as_text(findings: list[Finding]) -> str:
         lines.append(_wrap(head, finding.found))
         if finding.advice:
             lines.append(_wrap(f"{'':{len(head) - 3}}-> ", finding.advice))
-    verdict = "Nothing stands in the way of a bound token."
-    return "\n".join([*lines, "", verdict if is_capable(findings) else "No bound token here, yet."])
+    return "\n".join([*lines, "", _verdict(findings)])
+
+
+def _verdict(findings: list[Finding]) -> str:
+    if not is_capable(findings):
+        return "No bound token here, yet."
+    if findings[-1].name == _TOKEN:
+        return "Nothing stands in the way of a bound token."
+    return "IMDS and the key are in order. The token service was not asked: add --resource URL."
 
 
 def _wrap(head: str, text: str) -> str:

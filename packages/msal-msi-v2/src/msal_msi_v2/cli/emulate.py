@@ -1,22 +1,29 @@
-"""``msal-msi-v2 emulator``: serve an emulated Azure host until Ctrl-C."""
+"""``msal-msi-v2 emulator``: serve an emulated Azure host until Ctrl-C, or SIGTERM."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import threading
 from typing import Any
 
 from msal_msi_v2.errors import MsiV2ClientError
 
+from .token import add_verbose
+
 _DESCRIPTION = """\
-Serve an emulated Azure host on loopback: IMDS, attestation, token service, a resource and a Key
-Vault. Export the variables that it prints, and in that shell any program that uses msal-msi-v2
-(or msal) gets its tokens from here, for example:
+Serve an emulated Azure host on loopback: IMDS, attestation, token service, a resource, a login
+service and a Key Vault. Export the variables that it prints, and in that shell any program that
+uses msal-msi-v2 (or msal) gets its tokens from here, for example:
 
   msal-msi-v2 token --resource https://vault.azure.net --min-strength software
+
+In that shell REQUESTS_CA_BUNDLE trusts the emulator only: pip and others will refuse real servers.
+Attested keys exist inside a Python process only, with keyguard_platform().
 """
+_SERVICES = ("imds", "attestation", "token", "login", "resource", "vault")
 
 
 def add_parser(commands: Any) -> None:
@@ -27,7 +34,8 @@ def add_parser(commands: Any) -> None:
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, refuse=parser.error)
+    add_verbose(parser)
     parser.add_argument(
         "--imds-version",
         type=int,
@@ -39,6 +47,12 @@ def add_parser(commands: Any) -> None:
         parser.add_argument(
             f"--{name}-lifetime", type=float, metavar="SECONDS", help=f"how long {what} are valid"
         )
+    parser.add_argument(
+        "--application",
+        action="store_true",
+        help='make a certificate "app" in the vault, and register an application that may sign '
+        "in with it, and with each identity",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,16 +63,53 @@ def run(options: argparse.Namespace) -> int:
         for name in ("token_lifetime", "certificate_lifetime")
         if (value := getattr(options, name)) is not None
     }
-    with load_emulator()(imds_version=options.imds_version, **lifetimes) as emulator:
-        _say("An Azure host is emulated on this machine. In the shell of your program:\n")
-        for name, value in emulator.environment.items():
-            _say(f"  {export(name, value)}")
-        _say("\nServices:")
-        for name in ("imds", "attestation", "token", "login", "resource", "vault"):
-            _say(f"  {name:12} {getattr(emulator, name + '_url')}")
+    make = load_emulator()
+    try:
+        # Nobody can ask this process for its requests.
+        made = make(imds_version=options.imds_version, keep_requests=0, **lifetimes)
+    except ValueError as exc:
+        options.refuse(str(exc))
+    # As Ctrl-C does, so that nothing is left behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with made as emulator:
+        _describe(emulator)
+        if options.application:
+            _register(emulator)
         _say("\nCtrl-C ends it.")
         _wait()
     return 0
+
+
+def _describe(emulator: Any) -> None:
+    _say("An Azure host is emulated on this machine. In the shell of your program:\n")
+    for name, value in emulator.environment.items():
+        _say(f"  {export(name, value)}")
+    _say("\nServices:")
+    for name in _SERVICES:
+        _say(f"  {name:12} {getattr(emulator, name + '_url')}")
+    _say("\nTenants:")
+    _say(f"  {'home':12} {emulator.tenant_id}")
+    _say(f"  {'other':12} {emulator.other_tenant_id}")
+    for identity in emulator.identities:
+        _say(f"\n{identity.kind} identity:")
+        _say(f"  {'client id':12} {identity.client_id}")
+        _say(f"  {'object id':12} {identity.object_id}")
+        if identity.resource_id is not None:
+            _say(f"  {'resource id':12} {identity.resource_id}")
+
+
+def _register(emulator: Any) -> None:
+    from msal_msi_v2.emulator import FederatedCredential  # noqa: PLC0415 - an optional extra
+
+    made = emulator.create_vault_certificate("app")
+    issuer = f"https://login.microsoftonline.com/{emulator.tenant_id}/v2.0"
+    application = emulator.register_application(
+        certificates=[made.der],
+        federated=[FederatedCredential(issuer, one.object_id) for one in emulator.identities],
+    )
+    _say("\nApplication, which may sign in with this certificate, or as federated by an identity:")
+    _say(f"  {'client id':12} {application.client_id}")
+    _say(f"  {'certificate':12} {made.id}")
 
 
 def load_emulator() -> Any:

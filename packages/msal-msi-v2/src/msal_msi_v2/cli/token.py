@@ -20,7 +20,7 @@ The token itself is left out unless you pass --show-token.
 examples:
   msal-msi-v2 token --resource https://vault.azure.net --attested
   msal-msi-v2 token --resource https://vault.azure.net --min-strength software
-  msal-msi-v2 -v token --resource https://vault.azure.net --client-id GUID
+  msal-msi-v2 token -v --resource https://vault.azure.net --client-id GUID
 """
 
 
@@ -42,7 +42,8 @@ def add_parser(commands: Any) -> None:
 
 
 def add_client_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose identity, attestation and strength."""
+    """Add the options that choose identity, attestation and strength, and ``-v``."""
+    add_verbose(parser)
     identity = parser.add_mutually_exclusive_group()
     identity.add_argument("--client-id", metavar="GUID", help="a user-assigned identity")
     identity.add_argument("--object-id", metavar="GUID", help="the same, by its object id")
@@ -59,6 +60,17 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--timeout", type=float, metavar="SECONDS", help="for each request, instead of the defaults"
+    )
+
+
+def add_verbose(parser: argparse.ArgumentParser) -> None:
+    """Take ``-v`` after the command, too; left out there, it is as before the command."""
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="count",
+        default=argparse.SUPPRESS,
+        help="log each step; twice: log everything",
     )
 
 

@@ -43,8 +43,10 @@ try:
     import trustme as _trustme  # noqa: F401 - the same
     import werkzeug as _werkzeug  # noqa: F401 - the same
 except ImportError as exc:
+    distribution = {"jwt": "PyJWT", "OpenSSL": "pyOpenSSL"}.get(exc.name or "", exc.name)
     raise ImportError(
-        f"The emulator needs {exc.name}, which is not installed: pip install msal-msi-v2[emulator]"
+        f"The emulator needs {distribution}, which is not installed: "
+        'pip install "msal-msi-v2[emulator]"'
     ) from exc
 
 from .applications import Application, FederatedCredential
@@ -65,10 +67,12 @@ from .host import MsiV2Emulator
 from .keyguard import EmulatedPlatform
 from .profile import Identity
 from .recording import RecordedRequest
+from .vault import PERMISSIONS
 from .vault_keys import VaultCertificate
 
 __all__ = [
     "LEGS",
+    "PERMISSIONS",
     "Application",
     "Body",
     "Delay",

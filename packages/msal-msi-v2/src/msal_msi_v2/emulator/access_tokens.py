@@ -1,4 +1,4 @@
-"""The access tokens of the emulated tenant: what is in them, and what makes one acceptable."""
+"""The access tokens of the emulated tenants: what is in them, and what makes one acceptable."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from .authority import CertificateState, IssuingAuthority
 from .jwts import InvalidToken, SigningKey, x5t_s256
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from .profile import HostProfile, Identity
 
+EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
+"""The audience of tokens that stand for an application; national clouds append their names."""
+_ISSUERS = {
+    "1.0": "https://sts.windows.net/{tenant}/",
+    "2.0": "https://login.microsoftonline.com/{tenant}/v2.0",
+}
+"""The ``iss`` of a tenant's tokens, by their version."""
+_CLIENT_ID = {"1.0": "appid", "2.0": "azp"}
+"""The claim that holds the client id, by the same."""
 CNF_MISMATCH = "MtlsCnfClaimRequestDataValidationFailed"
 """What a resource says when a token is bound to another certificate than the one presented."""
 
@@ -50,7 +59,7 @@ class AccessTokens:
         capabilities: object = None,
         tenant: str | None = None,
     ) -> str:
-        """Return a token.
+        """Return a token: of version 2 for the token exchange, which asks for those, else of 1.
 
         Args:
             identity: Whom it is for.
@@ -58,18 +67,20 @@ class AccessTokens:
             now: The services' time, in seconds since the epoch.
             binding: The ``x5t#S256`` that it is bound to; ``None``: a bearer token.
             capabilities: The ``xms_cc`` that the client asked for, if it did.
-            tenant: The ``tid``; ``None``: the host's own.
+            tenant: Whose it is; ``None``: the host's own.
         """
+        tenant = tenant or self.profile.tenant_id
+        version = "2.0" if resource.startswith(EXCHANGE_AUDIENCE) else "1.0"
         claims: dict[str, Any] = {
+            "iss": _issuer(version, tenant),
             "aud": resource,
-            "appid": identity.client_id,
-            "azp": identity.client_id,
+            _CLIENT_ID[version]: identity.client_id,
             "idtyp": "app",
             "oid": identity.object_id,
             "sub": identity.object_id,
-            "tid": tenant or self.profile.tenant_id,
+            "tid": tenant,
             "uti": secrets.token_urlsafe(16),
-            "ver": "1.0",
+            "ver": version,
         }
         if identity.resource_id is not None:
             claims["xms_mirid"] = identity.resource_id
@@ -80,21 +91,49 @@ class AccessTokens:
             claims["xms_cc"] = capabilities
         return self.key.sign(claims, now=now, lifetime=self.lifetime)
 
-    def examine(self, token: str, *, now: float, audience: Callable[[str], bool]) -> dict[str, Any]:
+    def read(self, token: str, *, now: float) -> dict[str, Any]:
+        """Return the claims of a token that was issued here and is valid now.
+
+        Args:
+            token: The token.
+            now: The services' time, in seconds since the epoch.
+
+        Raises:
+            TokenRefused: It is not one.
+        """
+        try:
+            claims = self.key.verify(token, now=now)
+        except InvalidToken as exc:
+            raise TokenRefused(str(exc)) from exc
+        if claims["iss"] != _issuer(claims["ver"], claims["tid"]):
+            raise TokenRefused("The token's issuer is not that of its tenant and version.")
+        return claims
+
+    def examine(
+        self,
+        token: str,
+        *,
+        now: float,
+        audience: Callable[[str], bool],
+        tenants: Collection[str],
+    ) -> dict[str, Any]:
         """Return the claims of a token that is valid now and meant for a resource.
 
         Args:
             token: The token.
             now: The services' time, in seconds since the epoch.
             audience: Says whether an ``aud`` is the resource's.
+            tenants: Those whose tokens the resource takes.
 
         Raises:
             TokenRefused: It is not acceptable.
         """
-        try:
-            claims = self.key.verify(token, now=now)
-        except InvalidToken as exc:
-            raise TokenRefused(str(exc)) from exc
+        claims = self.read(token, now=now)
+        if claims["tid"] not in tenants:
+            expected = ", ".join(_issuer(claims["ver"], tenant) for tenant in tenants)
+            raise TokenRefused(
+                f"Invalid issuer. Expected one of {expected}, found {claims['iss']}."
+            )
         if not audience(str(claims.get("aud"))):
             raise TokenRefused("The token is for another audience.")
         return claims
@@ -122,6 +161,15 @@ class AccessTokens:
             raise TokenRefused(
                 f"{CNF_MISMATCH}: the token is bound to another certificate than the one presented."
             )
+
+
+def client_id_of(claims: Mapping[str, Any]) -> str:
+    """Return to whom a token was issued, by its client id."""
+    return str(claims[_CLIENT_ID[claims["ver"]]])
+
+
+def _issuer(version: str, tenant: str) -> str:
+    return _ISSUERS[version].format(tenant=tenant)
 
 
 def authorization(header: str | None) -> tuple[str, str]:

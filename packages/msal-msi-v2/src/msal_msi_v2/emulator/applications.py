@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import jwt
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from .access_tokens import EXCHANGE_AUDIENCE, AccessTokens, TokenRefused, client_id_of
+from .app_certificates import by_thumbprint, find_named
 from .exchange import Refused
 from .guids import is_guid, new_guid
-from .jwts import InvalidToken, x5t_s256
+from .jwts import x5t_s256
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import rsa
-
-    from .access_tokens import AccessTokens
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 JWT_POP = "urn:ietf:params:oauth:client-assertion-type:jwt-pop"
@@ -32,6 +29,7 @@ _ALGORITHMS = ("PS256", "RS256")
 # AADSTS codes.
 _MALFORMED, _BAD_SIGNATURE, _BAD_TIME, _NO_FEDERATION = 50027, 700027, 700024, 700213
 _UNKNOWN_APPLICATION, _BAD_AUDIENCE, _BAD_ISSUER = 700016, 700023, 700021
+_NO_MANAGED_IDENTITY = 700222
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class FederatedCredential:
 
     issuer: str
     subject: str
-    audience: str = "api://AzureADTokenExchange"
+    audience: str = EXCHANGE_AUDIENCE
 
 
 @dataclass(frozen=True)
@@ -80,11 +78,14 @@ class Applications:
         self._registered: dict[str, Application] = {}
 
     def register(
-        self, certificates: Iterable[bytes], federated: Iterable[FederatedCredential]
+        self, certificates: Iterable[bytes | str], federated: Iterable[FederatedCredential]
     ) -> Application:
-        """Register a new application."""
-        named = {x5t_s256(der): der for der in certificates}
-        made = Application(new_guid(), new_guid(), tuple(federated), named)
+        """Register a new application.
+
+        Raises:
+            ValueError: A certificate cannot be read, or is not over an RSA key.
+        """
+        made = Application(new_guid(), new_guid(), tuple(federated), by_thumbprint(certificates))
         with self._lock:
             self._registered[made.client_id] = made
         return made
@@ -97,19 +98,30 @@ class Applications:
         """
         found = self._registered.get(client_id.lower())
         if found is None:
-            raise _refused(f"Application '{client_id}' was not found.", _UNKNOWN_APPLICATION)
+            # Not invalid_client, after which a client would have its certificate renewed.
+            reason = f"Application with identifier '{client_id}' was not found in the directory."
+            raise Refused(400, "unauthorized_client", reason, codes=[_UNKNOWN_APPLICATION])
         return found
 
-    def add_certificate(self, client_id: str, der: bytes) -> None:
-        """Register one more certificate of an application, DER bytes."""
-        self._registered[client_id].certificates[x5t_s256(der)] = der
+    def add_certificate(self, client_id: str, certificate: bytes | str) -> None:
+        """Register one more certificate of an application.
+
+        Raises:
+            KeyError: There is no such application.
+            ValueError: The certificate cannot be read, or is not over an RSA key.
+        """
+        self._registered[client_id].certificates.update(by_thumbprint([certificate]))
 
     def remove_certificate(self, client_id: str, thumbprint: str) -> None:
-        """Forget a certificate of an application, by its ``x5t#S256``."""
+        """Forget a certificate of an application, by its ``x5t#S256``.
+
+        Raises:
+            KeyError: There is no such application, or it has no such certificate.
+        """
         del self._registered[client_id].certificates[thumbprint]
 
     def check_bearer(
-        self, application: Application, assertion: str, *, audiences: Collection[str], now: float
+        self, application: Application, assertion: str, *, audiences: Sequence[str], now: float
     ) -> None:
         """Check an assertion of the type ``jwt-bearer``.
 
@@ -129,11 +141,14 @@ class Applications:
                 raise _refused("A bound token is no jwt-bearer assertion.", _NO_FEDERATION)
             return
         header = jwt.get_unverified_header(assertion)
-        certificate = _signer(application, header)
+        certificate = find_named(application.certificates, header)
+        if certificate is None:
+            raise _refused("The assertion names no certificate of the application.", _BAD_SIGNATURE)
         _check_signature(assertion, header, certificate)
         _check_claims(claims, application, audiences, now)
-        if now >= certificate.not_valid_after_utc.timestamp():
-            raise _refused("The certificate of the assertion has expired.", _BAD_SIGNATURE)
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if not start.timestamp() <= now < end.timestamp():
+            raise _refused("The certificate of the assertion is not valid now.", _BAD_SIGNATURE)
 
     def check_bound(
         self, application: Application, assertion: str, certificate: bytes, *, now: float
@@ -158,8 +173,8 @@ class Applications:
         self, application: Application, assertion: str, *, now: float
     ) -> Mapping[str, Any]:
         try:
-            claims = self._tokens.key.verify(assertion, now=now)
-        except InvalidToken as exc:
+            claims = self._tokens.read(assertion, now=now)
+        except TokenRefused as exc:
             raise _refused(str(exc), _BAD_SIGNATURE) from exc
         presented = FederatedCredential(*(str(claims.get(name)) for name in ("iss", "sub", "aud")))
         if presented not in application.federated:
@@ -168,36 +183,21 @@ class Applications:
                 "issuer, subject and audience.",
                 _NO_FEDERATION,
             )
+        identities = {one.client_id for one in self._tokens.profile.identities}
+        if client_id_of(claims) not in identities:
+            raise _refused(
+                "AAD-issued tokens may not be used for federated identity flows, "
+                "but for those of managed identities.",
+                _NO_MANAGED_IDENTITY,
+            )
         return claims
 
 
 def _unverified(assertion: str) -> dict[str, Any]:
     try:
         return jwt.decode(assertion, options={"verify_signature": False})
-    except jwt.InvalidTokenError as exc:
+    except (jwt.InvalidTokenError, RecursionError) as exc:  # of old PyJWT, the latter
         raise _refused("The assertion is not a JWT.", _MALFORMED) from exc
-
-
-def _signer(application: Application, header: Mapping[str, Any]) -> x509.Certificate:
-    """Return the registered certificate that a header names."""
-    for thumbprint, der in list(application.certificates.items()):
-        certificate = x509.load_der_x509_certificate(der)
-        if _names(header, thumbprint, certificate):
-            return certificate
-    raise _refused("The assertion names no certificate of the application.", _BAD_SIGNATURE)
-
-
-def _names(header: Mapping[str, Any], thumbprint: str, certificate: x509.Certificate) -> bool:
-    """Say whether a header names a certificate; msal pads base64url, and wraps the lines of x5c."""
-    if "x5c" in header:
-        chain = header["x5c"] if isinstance(header["x5c"], list) else []
-        leaf = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode("ascii")
-        if not chain or "".join(str(chain[0]).split()) != leaf:
-            return False
-    if "x5t#S256" in header or header.get("alg") == "PS256":
-        return str(header.get("x5t#S256")).rstrip("=") == thumbprint
-    sha1 = base64.urlsafe_b64encode(certificate.fingerprint(hashes.SHA1()))  # noqa: S303 - as in RFC 7515
-    return str(header.get("x5t")).rstrip("=") == sha1.rstrip(b"=").decode("ascii")
 
 
 def _check_signature(
@@ -222,7 +222,7 @@ def _check_signature(
 
 
 def _check_claims(
-    claims: Mapping[str, Any], application: Application, audiences: Collection[str], now: float
+    claims: Mapping[str, Any], application: Application, audiences: Sequence[str], now: float
 ) -> None:
     if claims.get("sub") != application.client_id:
         raise _refused("The assertion's subject is not the application.", _BAD_ISSUER)
@@ -234,7 +234,7 @@ def _check_claims(
     if not all(isinstance(one, int | float) for one in times):
         raise _refused("The assertion's times are missing.", _BAD_TIME)
     start, end = cast("list[float]", times)
-    if not start - _SKEW <= now < end or end - start > _LONGEST_LIFETIME:
+    if not start - _SKEW <= now < end or not start < end <= start + _LONGEST_LIFETIME:
         raise _refused("The assertion is not within its valid time range.", _BAD_TIME)
 
 

@@ -13,7 +13,6 @@ from .credentials import CredentialIssuer
 from .imds import Imds, ImdsBackend
 from .jwts import SigningKey
 from .login import Login
-from .profile import OTHER_TENANT_ID
 from .resource import Resource
 from .token_service import TokenService
 from .vault import Vault
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 PORTS = ("imds", "attestation", "attestation_plain", "token", "login", "resource", "vault")
 """What listens, each on a port of its own."""
 
+_LONGEST_LIFETIME = 50 * 365 * 86400
+
 
 @dataclass(frozen=True)
 class Options:
@@ -44,6 +45,16 @@ class Options:
     trusted_keys_only: bool
     audiences: Collection[str] | None
     secrets: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Refuse lifetimes that no token and no certificate can have.
+
+        Raises:
+            ValueError: There is one.
+        """
+        for name in ("token_lifetime", "certificate_lifetime", "attestation_lifetime"):
+            if not 0 < getattr(self, name) <= _LONGEST_LIFETIME:  # NaN is not
+                raise ValueError(f"{name} is in seconds: more than 0, and at most 50 years.")
 
     def url(self, name: str, port: int) -> str:
         """Return the base URL of what listens on a port."""
@@ -89,11 +100,11 @@ def make_services(
         authority: Issues binding certificates.
         urls: The base URL of each port.
     """
-    issuer = f"https://sts.windows.net/{profile.tenant_id}/"
-    tokens = AccessTokens(SigningKey(issuer), profile, authority, options.token_lifetime)
+    tokens = AccessTokens(SigningKey(), profile, authority, options.token_lifetime)
     attestation = AttestationService(
         context,
-        SigningKey(urls["attestation"]),
+        SigningKey(),
+        url=urls["attestation"],
         lifetime=options.attestation_lifetime,
         trusted_keys_only=options.trusted_keys_only,
     )
@@ -109,13 +120,12 @@ def make_services(
     token = TokenService(context, tokens, applications, options.refresh_in)
     keys = KeyRing(urls["vault"])
     vault = Vault(context, tokens, keys, url=urls["vault"], secrets=options.secrets)
-    tenants = (profile.tenant_id, OTHER_TENANT_ID)
     by_port = {
         "imds": Imds(context, backend),
         "attestation": attestation,
         "attestation_plain": attestation,
         "token": token,
-        "login": Login(context, tokens, applications, url=urls["login"], tenants=tenants),
+        "login": Login(context, tokens, applications, url=urls["login"]),
         "resource": Resource(context, tokens, options.audiences),
         "vault": vault,
     }

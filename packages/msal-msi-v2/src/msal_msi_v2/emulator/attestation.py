@@ -24,13 +24,20 @@ class AttestationService(Service):
     name = "attestation"
 
     def __init__(
-        self, context: Context, key: SigningKey, *, lifetime: float, trusted_keys_only: bool
+        self,
+        context: Context,
+        key: SigningKey,
+        *,
+        url: str,
+        lifetime: float,
+        trusted_keys_only: bool,
     ) -> None:
         """Set up the service.
 
         Args:
             context: What the services share.
-            key: Signs the JWTs; its issuer is this service's URL.
+            key: Signs the JWTs.
+            url: The service's URL, no trailing slash: their ``iss``.
             lifetime: Of a JWT, in seconds.
             trusted_keys_only: Refuse the keys that were not made known with ``trust()``, even
                 with a proof.
@@ -44,6 +51,7 @@ class AttestationService(Service):
             ],
         )
         self._key = key
+        self._url = url
         self._lifetime = lifetime
         self._trusted_keys_only = trusted_keys_only
         self._lock = threading.Lock()
@@ -106,6 +114,7 @@ class AttestationService(Service):
     def _sign(self, evidence: Evidence, now: float) -> str:
         jwk = {**public_jwk(evidence.key), "kid": "KeyGuardKey", "key_ops": ["sign"]}
         claims = {
+            "iss": self._url,
             "jti": secrets.token_hex(16),
             "x-ms-attestation-type": "azurevm",
             "x-ms-keyguard-key": True,
@@ -116,8 +125,7 @@ class AttestationService(Service):
             },
             "x-ms-ver": "1.0",
         }
-        keys_url = f"{self._key.issuer}/certs"
-        return self._key.sign(claims, now=now, lifetime=self._lifetime, jku=keys_url)
+        return self._key.sign(claims, now=now, lifetime=self._lifetime, jku=f"{self._url}/certs")
 
     def _certs(self, exchange: Exchange) -> Response:  # noqa: ARG002 - the same for all requests
         return json_response({"keys": [self._key.jwk]})
@@ -125,8 +133,8 @@ class AttestationService(Service):
     def _configuration(self, exchange: Exchange) -> Response:  # noqa: ARG002 - the same for all requests
         return json_response(
             {
-                "issuer": self._key.issuer,
-                "jwks_uri": f"{self._key.issuer}/certs",
+                "issuer": self._url,
+                "jwks_uri": f"{self._url}/certs",
                 "response_types_supported": ["token"],
                 "id_token_signing_alg_values_supported": [self._key.jwk["alg"]],
             }

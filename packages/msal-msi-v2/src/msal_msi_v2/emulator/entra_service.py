@@ -7,20 +7,44 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from .entra import entra_error
-from .exchange import Exchange, Refused, json_response
-from .service import Service
+from .exchange import Exchange, Refused, json_response, parse_object
+from .service import Context, Route, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from werkzeug import Response
 
+    from .access_tokens import AccessTokens
+    from .applications import Applications
+
 MALFORMED, MISSING_FIELD, UNKNOWN_TENANT, UNSUPPORTED_GRANT = 9000410, 900144, 90002, 70003
-WRONG_TYPE, BAD_SCOPE = 50027, 70011
+WRONG_TYPE, BAD_SCOPE, _BAD_CLAIMS = 50027, 70011, 50099
 """AADSTS codes."""
 _SCOPE_SUFFIX = "/.default"
 
 
 class EntraService(Service, abc.ABC):
     """A service that answers as Entra's token service does."""
+
+    def __init__(
+        self,
+        context: Context,
+        routes: Sequence[Route],
+        tokens: AccessTokens,
+        applications: Applications,
+    ) -> None:
+        """Set up the service.
+
+        Args:
+            context: What the services share.
+            routes: What it answers.
+            tokens: Issues the tokens.
+            applications: Who may sign in.
+        """
+        super().__init__(context, routes)
+        self._tokens = tokens
+        self._applications = applications
 
     def bad_request(self, reason: str, code: int = MALFORMED) -> Refused:
         """Return the refusal of a malformed request."""
@@ -36,6 +60,36 @@ class EntraService(Service, abc.ABC):
             now=exchange.now,
         )
         return json_response(content, refused.status)
+
+    def find_tenant(self, name: str) -> str:
+        """Return the tenant that a path names, in whatever case.
+
+        Raises:
+            Refused: There is none.
+        """
+        for tenant in self._tokens.profile.tenants:
+            if tenant.lower() == name.lower():
+                return tenant
+        raise self.unknown_tenant(name)
+
+    def unknown_tenant(self, name: str) -> Refused:
+        """Return the refusal of a tenant that is none here."""
+        return self.bad_request(f"Tenant '{name}' not found.", UNKNOWN_TENANT)
+
+    def read_capabilities(self, form: Mapping[str, str]) -> object:
+        """Return what ``claims`` ask to be put in ``xms_cc``, if they do.
+
+        Raises:
+            Refused: They are no JSON object.
+        """
+        if "claims" not in form:
+            return None
+        claims = parse_object(form["claims"])
+        if claims is None:
+            raise self.bad_request("claims must be a JSON object.", _BAD_CLAIMS)
+        access_token = claims.get("access_token")
+        asked = access_token.get("xms_cc") if isinstance(access_token, dict) else None
+        return asked.get("values") if isinstance(asked, dict) else None
 
     def read_form(
         self, exchange: Exchange, required: set[str], allowed: set[str]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from .exchange import parse_object
 from .guids import is_guid
 
 _REQUIRED = {"jwk", "client_id", "client_payload"}
@@ -82,11 +82,7 @@ def parse_evidence(content: dict[str, Any]) -> Evidence:
 
 
 def _check_payload(text: object) -> None:
-    try:
-        payload = json.loads(text) if isinstance(text, str) else None
-    except ValueError:
-        payload = None
-    if not isinstance(payload, dict):
+    if not isinstance(text, str) or parse_object(text) is None:
         raise BadEvidence("client_payload must be the text of a JSON object.")
 
 

@@ -92,13 +92,19 @@ class Exchange:
         """
         if self.request.mimetype != "application/json":
             raise self.service.bad_request("The content type must be application/json.")
-        try:
-            content = json.loads(self.request.get_data())
-        except ValueError:
-            content = None
-        if not isinstance(content, dict):
+        content = parse_object(self.request.get_data())
+        if content is None:
             raise self.service.bad_request("The body must be a JSON object.")
         return content
+
+
+def parse_object(text: str | bytes) -> dict[str, Any] | None:
+    """Return the JSON object that a text is; ``None``: it is something else."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def json_response(content: object, status: int = 200) -> Response:

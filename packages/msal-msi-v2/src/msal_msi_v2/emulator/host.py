@@ -15,6 +15,7 @@ from .assembly import PORTS, Options, Services, make_services, make_tls
 from .authority import ISSUER, IssuingAuthority
 from .keyguard import EmulatedPlatform, make_keyguard_platform
 from .profile import DEFAULT_IDENTITIES, TENANT_ID, VM_ID, HostProfile, Identity
+from .recording import Recorder
 from .server import Server, ServerGroup
 from .service import Context
 from .tls import ServerCertificates
@@ -32,7 +33,7 @@ _BACKLOG = 128
 
 
 class MsiV2Emulator(Administration):
-    """A whole Azure host on loopback: IMDS v1 and v2, MAA, token service, resource, Key Vault.
+    """A whole Azure host on loopback: IMDS, MAA, token and login services, resource, vault.
 
     A context manager, to be used once. Each emulator has ports, CAs and signing keys of its
     own: what one issues, no other accepts.
@@ -62,6 +63,7 @@ class MsiV2Emulator(Administration):
         audiences: Collection[str] | None = None,
         secrets: Mapping[str, str] | None = None,
         client_certificates: ClientCertificates = "handshake",
+        keep_requests: int | None = None,
     ) -> None:
         """Describe the host; nothing listens before ``start()``.
 
@@ -74,10 +76,10 @@ class MsiV2Emulator(Administration):
             vmss_id: The scale set's id; ``None``: the machine is not part of one.
             security_type: As compute metadata tells it: ``TrustedLaunch``, ``ConfidentialVM``, "".
             os_type: As compute metadata tells it: ``Windows`` or ``Linux``.
-            token_lifetime: Of an access token, in seconds.
+            token_lifetime: Of an access token, in seconds; more than 0, at most 50 years.
             refresh_in: The token answer's ``refresh_in``, in seconds; ``None``: none.
-            certificate_lifetime: Of a binding certificate, in seconds.
-            attestation_lifetime: Of an attestation token, in seconds.
+            certificate_lifetime: Of a binding certificate, within the same bounds.
+            attestation_lifetime: Of an attestation token, within the same bounds.
             require_attestation: Refuse to issue a certificate without an attestation token.
             trusted_keys_only: Attest keys of ``keyguard_platform()`` only; otherwise any key
                 whose owner proves that he can sign with it.
@@ -85,10 +87,11 @@ class MsiV2Emulator(Administration):
             audiences: The resource's values of ``aud``; ``None``: any ``https`` URL.
             secrets: The vault's secrets, values by name; by default one named ``x``.
             client_certificates: When resource and vault ask for certificates; see the property.
+            keep_requests: How many requests ``requests`` holds at most, the newest; ``None``: all.
 
         Raises:
             ValueError: Neither ``vm_id`` nor ``vmss_id`` is given, or there is no such version,
-                or no such time for certificates.
+                lifetime or time for certificates.
         """
         if not (vm_id or vmss_id) or imds_version not in {1, 2}:
             raise ValueError("A host has a vm_id or a vmss_id, and IMDS of version 1 or 2.")
@@ -113,7 +116,7 @@ class MsiV2Emulator(Administration):
             audiences=audiences,
             secrets={"x": "the emulator's secret"} if secrets is None else dict(secrets),
         )
-        self._context = Context(threading.Event())
+        self._context = Context(threading.Event(), recorder=Recorder(keep_requests))
         self.client_certificates = client_certificates
         self._resources = ExitStack()
         self._urls: dict[str, str] = {}
@@ -217,7 +220,7 @@ class MsiV2Emulator(Administration):
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """The requests so far, in order of arrival."""
+        """The requests so far, in order of arrival; of many the newest, see ``keep_requests``."""
         return self._context.recorder.requests()
 
     def requests_to(self, leg: str) -> list[RecordedRequest]:
@@ -232,7 +235,8 @@ class MsiV2Emulator(Administration):
         """Return how many TCP connections a service has accepted.
 
         Args:
-            service: ``imds``, ``attestation`` (both ports), ``token``, ``resource`` or ``vault``.
+            service: ``imds``, ``attestation`` (both ports), ``token``, ``login``, ``resource`` or
+                ``vault``.
         """
         return self._context.recorder.connections(service)
 

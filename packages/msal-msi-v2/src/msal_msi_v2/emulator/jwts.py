@@ -30,16 +30,14 @@ class InvalidToken(Exception):  # noqa: N818 - a verdict; each service words its
 
 
 class SigningKey:
-    """An RSA key that signs tokens for one issuer.
+    """An RSA key that signs tokens.
 
     Attributes:
-        issuer: The ``iss`` of its tokens.
         kid: The key's id, its JWK thumbprint (RFC 7638).
         jwk: The public key as a JWK.
     """
 
-    def __init__(self, issuer: str) -> None:
-        self.issuer = issuer
+    def __init__(self) -> None:
         self._private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         public = public_jwk(self._private_key.public_key())
         self.kid = thumbprint(public)
@@ -49,14 +47,14 @@ class SigningKey:
         """Return a JWT that is valid from now on.
 
         Args:
-            claims: All claims but ``iss``, ``iat``, ``nbf`` and ``exp``.
+            claims: All claims but ``iat``, ``nbf`` and ``exp``.
             now: The services' time, in seconds since the epoch.
             lifetime: Seconds until it expires.
             header: More members of the header.
         """
         times = {"iat": int(now), "nbf": int(now), "exp": int(now + lifetime)}
         return jwt.encode(
-            {"iss": self.issuer, **times, **claims},
+            {**times, **claims},
             self._private_key,
             algorithm=ALGORITHM,
             headers={"kid": self.kid, **header},
@@ -73,10 +71,9 @@ class SigningKey:
                 token,
                 self._private_key.public_key(),
                 algorithms=[ALGORITHM],
-                issuer=self.issuer,
                 options=_NO_CLOCK,
             )
-        except jwt.InvalidTokenError as exc:
+        except (jwt.InvalidTokenError, RecursionError) as exc:  # of old PyJWT, the latter
             raise InvalidToken(f"The token is not a valid JWT ({type(exc).__name__}).") from exc
         if now >= claims["exp"]:
             raise InvalidToken("The token has expired.")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .applications import JWT_BEARER, PUBLIC_LOGIN, Applications
-from .entra_service import UNKNOWN_TENANT, WRONG_TYPE, EntraService, resource_of
+from .entra_service import WRONG_TYPE, EntraService, resource_of
 from .exchange import Exchange, json_response
 from .profile import Identity
 from .service import Context, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from werkzeug import Response
 
     from .access_tokens import AccessTokens
@@ -33,7 +31,6 @@ class Login(EntraService):
         applications: Applications,
         *,
         url: str,
-        tenants: Collection[str],
     ) -> None:
         """Set up the service.
 
@@ -42,23 +39,17 @@ class Login(EntraService):
             tokens: Issues the tokens.
             applications: Who may sign in.
             url: The service's URL, no trailing slash.
-            tenants: The tenants that it knows.
         """
-        super().__init__(
-            context,
-            [
-                Route("/<tenant>/v2.0/.well-known/openid-configuration", "openid", self._openid),
-                Route("/<tenant>/oauth2/v2.0/token", "login_token", self._token),
-            ],
-        )
-        self._tokens = tokens
-        self._applications = applications
+        routes = [
+            Route("/<tenant>/v2.0/.well-known/openid-configuration", "openid", self._openid),
+            Route("/<tenant>/discovery/v2.0/keys", "openid", self._keys),
+            Route("/<tenant>/oauth2/v2.0/token", "login_token", self._token),
+        ]
+        super().__init__(context, routes, tokens, applications)
         self._url = url
-        self._tenants = frozenset(tenants)
 
     def _openid(self, exchange: Exchange, tenant: str) -> Response:  # noqa: ARG002 - the same for all
-        self._check_tenant(tenant)
-        base = f"{self._url}/{tenant}"
+        base = f"{self._url}/{self.find_tenant(tenant)}"
         return json_response(
             {
                 "issuer": f"{base}/v2.0",
@@ -69,13 +60,21 @@ class Login(EntraService):
             }
         )
 
+    def _keys(self, exchange: Exchange, tenant: str) -> Response:  # noqa: ARG002 - the same for all
+        self.find_tenant(tenant)
+        return json_response({"keys": [self._tokens.key.jwk]})
+
     def _token(self, exchange: Exchange, tenant: str) -> Response:
-        self._check_tenant(tenant)
+        found = self.find_tenant(tenant)
         form = self.read_form(exchange, _REQUIRED, _ALLOWED)
         if form["client_assertion_type"] != JWT_BEARER:
             raise self.bad_request(f"client_assertion_type must be {JWT_BEARER}.", WRONG_TYPE)
         application = self._applications.find(form["client_id"])
-        audiences = {f"{base}/{tenant}/oauth2/v2.0/token" for base in (self._url, PUBLIC_LOGIN)}
+        audiences = [
+            f"{base}/{name}/oauth2/v2.0/token"
+            for base in (self._url, PUBLIC_LOGIN)
+            for name in (tenant, found)
+        ]
         assertion = form["client_assertion"]
         self._applications.check_bearer(
             application, assertion, audiences=audiences, now=exchange.now
@@ -84,7 +83,8 @@ class Login(EntraService):
             Identity(application.client_id, application.object_id),
             resource_of(form["scope"]),
             now=exchange.now,
-            tenant=tenant,
+            capabilities=self.read_capabilities(form),
+            tenant=found,
         )
         return json_response(
             {
@@ -94,7 +94,3 @@ class Login(EntraService):
                 "access_token": token,
             }
         )
-
-    def _check_tenant(self, tenant: str) -> None:
-        if tenant not in self._tenants:
-            raise self.bad_request(f"Tenant '{tenant}' not found.", UNKNOWN_TENANT)

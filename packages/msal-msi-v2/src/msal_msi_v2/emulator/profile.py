@@ -79,6 +79,11 @@ class HostProfile:
     attestation_endpoint: str = ""
 
     @property
+    def tenants(self) -> tuple[str, ...]:
+        """Where applications sign in: the host's own tenant, and another."""
+        return (self.tenant_id, OTHER_TENANT_ID)
+
+    @property
     def cu_id(self) -> dict[str, str]:
         """The compute-unit id as metadata tells it; members in the order of the CSR attribute."""
         members = {"vmId": self.vm_id, "vmssId": self.vmss_id}

@@ -13,7 +13,7 @@ class RecordedRequest:
     """One request, as a service received it. Its ``repr`` shows no token, CSR or body.
 
     Attributes:
-        service: ``imds``, ``attestation``, ``token``, ``resource`` or ``vault``.
+        service: ``imds``, ``attestation``, ``token``, ``login``, ``resource`` or ``vault``.
         leg: Which call it was, by the names of ``Faults``; empty for a path that no service knows.
         method: The HTTP method.
         path: The path, percent-decoded.
@@ -41,7 +41,13 @@ class RecordedRequest:
 class Recorder:
     """Keeps requests in order of arrival, and counts connections. Safe to use from many threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        """Start empty.
+
+        Args:
+            limit: How many requests are kept, the newest; ``None``: all.
+        """
+        self._limit = limit
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._requests: dict[int, RecordedRequest] = {}
@@ -58,6 +64,8 @@ class Recorder:
         with self._lock:
             number = next(self._numbers)
             self._requests[number] = request
+            if self._limit is not None and len(self._requests) > self._limit:
+                del self._requests[next(iter(self._requests))]
             return number
 
     def answered(self, number: int, status: int, client_certificate: bytes | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .access_tokens import AccessTokens, TokenRefused, authorization
+from .access_tokens import AccessTokens, TokenRefused, authorization, client_id_of
 from .exchange import Exchange, Refused, json_response
 from .service import Context, Route, Service
 
@@ -17,7 +17,10 @@ _SCHEME = "mtls_pop"
 
 
 class Resource(Service):
-    """Any path, any method, over mutual TLS."""
+    """Any path, any method, over mutual TLS.
+
+    It takes the tokens of all tenants, as a multi-tenant API does, and says whose each was.
+    """
 
     name = "resource"
 
@@ -50,7 +53,12 @@ class Resource(Service):
     def _echo(self, exchange: Exchange, path: str = "") -> Response:
         token = self._token(exchange)
         try:
-            claims = self._tokens.examine(token, now=exchange.now, audience=self._is_audience)
+            claims = self._tokens.examine(
+                token,
+                now=exchange.now,
+                audience=self._is_audience,
+                tenants=self._tokens.profile.tenants,
+            )
             self._tokens.examine_binding(claims, exchange.client_certificate, now=exchange.now)
         except TokenRefused as exc:
             raise _unauthorized(str(exc), "invalid_token") from exc
@@ -61,7 +69,7 @@ class Resource(Service):
                 "query": exchange.request.args.to_dict(),
                 "body_length": len(exchange.request.get_data()),
                 "audience": claims["aud"],
-                "client_id": claims["appid"],
+                "client_id": client_id_of(claims),
                 "object_id": claims["oid"],
                 "tenant_id": claims["tid"],
                 "x5t#S256": claims["cnf"]["x5t#S256"],

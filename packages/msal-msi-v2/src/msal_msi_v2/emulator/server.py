@@ -80,13 +80,22 @@ class Handler(WSGIRequestHandler):
     def run_wsgi(self) -> None:
         """Answer one request, whose body the application reads to its end."""
         try:
-            self._send(Response.from_app(self.server.app, self._environ(), buffered=True))
+            environ = self._environ()
+        except ValueError:
+            self._refuse("The request's target is no URL.")
+            return
+        try:
+            self._send(Response.from_app(self.server.app, environ, buffered=True))
         except ConnectionDropped as drop:
             if drop.response is not None:
                 self._send(drop.response, drop.body_bytes)
             raise
         except ClientDisconnected:
             self.close_connection = True
+        except OSError as exc:
+            if type(exc) is not OSError or exc.errno is not None:
+                raise
+            self._refuse(f"{exc}.")  # Werkzeug's complaint about chunks, not the system's
 
     def _environ(self) -> WSGIEnvironment:
         environ = self.make_environ()
@@ -97,6 +106,13 @@ class Handler(WSGIRequestHandler):
         if target.startswith("//"):
             environ["PATH_INFO"] = unquote(target.partition("?")[0], "latin-1")
         return environ
+
+    def _refuse(self, reason: str) -> None:
+        """Refuse what is not HTTP, and end the connection: nobody knows where it would go on."""
+        self.close_connection = True
+        self.log("error", "%s", reason)
+        self._send(Response(f"{reason}\n", 400))
+        self.connection.linger()
 
     def _send(self, response: Response, body_bytes: int | None = None) -> None:
         """Write status, headers and (the first bytes of) the body in one piece."""

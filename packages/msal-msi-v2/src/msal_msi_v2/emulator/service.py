@@ -91,11 +91,15 @@ class Service(abc.ABC):
         """Return the refusal of a request that is malformed."""
         return Refused(400, "invalid_request", reason)
 
-    def failure(self, exchange: Exchange, status: int) -> Response:
+    def failure(
+        self,
+        exchange: Exchange,
+        status: int,
+        reason: str = "The emulator was told to answer this status.",
+    ) -> Response:
         """Return the answer of a status that nothing in the request is to blame for."""
         error = reason_phrase(status).lower().replace(" ", "_")
-        refused = Refused(status, error, "The emulator was told to answer this status.")
-        return self.refusal(exchange, refused)
+        return self.refusal(exchange, Refused(status, error, reason))
 
     def refuse(self, exchange: Exchange, refused: Refused) -> Response:
         """Say in the log why a request is refused, and return the answer."""
@@ -152,6 +156,13 @@ class Service(abc.ABC):
         try:
             response = exchange.fault.apply(exchange, answer) if exchange.fault else answer()
             outcome = f"{response.status_code}"
+        except ConnectionDropped:
+            raise
+        except Exception:  # a mistake of the emulator's, or of a fault: tests are to see it
+            logger.exception("%s: a request could not be answered", self.name)
+            outcome = "500"
+            response = self.failure(exchange, 500, "The emulator failed; its log says how.")
+            response = self.dress(exchange, response)
         finally:
             logger.info(
                 "%s %s %s: %s",

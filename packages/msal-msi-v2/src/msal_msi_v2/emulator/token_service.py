@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,12 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from .applications import JWT_POP
 from .authority import CertificateState
-from .entra_service import (
-    UNKNOWN_TENANT,
-    WRONG_TYPE,
-    EntraService,
-    resource_of,
-)
+from .entra_service import WRONG_TYPE, EntraService, resource_of
 from .exchange import Exchange, Refused, json_response
 from .faults import OpaqueToken, WrongCnf
 from .guids import is_guid, new_guid
@@ -35,7 +29,7 @@ _ASSERTED = {"grant_type", "client_id", "scope", "client_assertion_type", "clien
 _ALLOWED = {"claims", "token_type"}
 _TOKEN_TYPE = "mtls_pop"  # noqa: S105 - the name of a kind of token
 # AADSTS codes. 1000612 is among those after which a client asks IMDS for a new certificate.
-_ONLY_POST, _UNKNOWN_CLIENT, _BAD_CLAIMS = 900561, 700016, 50099
+_ONLY_POST, _UNKNOWN_CLIENT = 900561, 700016
 _CERTIFICATE_CODES = {
     CertificateState.EXPIRED: 700027,
     CertificateState.NOT_YET_VALID: 700027,
@@ -44,7 +38,7 @@ _CERTIFICATE_CODES = {
 
 
 class TokenService(EntraService):
-    """Entra's mutual-TLS token endpoint for the tenant of one host."""
+    """Entra's mutual-TLS token endpoint: managed identities of one host, and applications."""
 
     name = "token"
 
@@ -63,9 +57,8 @@ class TokenService(EntraService):
             applications: Who may sign in with a bound assertion.
             refresh_in: The member ``refresh_in`` of answers, in seconds; ``None``: none.
         """
-        super().__init__(context, [Route("/<tenant>/oauth2/v2.0/token", "token", self._token)])
-        self._tokens = tokens
-        self._applications = applications
+        routes = [Route("/<tenant>/oauth2/v2.0/token", "token", self._token)]
+        super().__init__(context, routes, tokens, applications)
         self.refresh_in = refresh_in
 
     def dress(self, exchange: Exchange, response: Response) -> Response:
@@ -80,22 +73,21 @@ class TokenService(EntraService):
     def _token(self, exchange: Exchange, tenant: str) -> Response:
         if exchange.request.method != "POST":
             raise self.bad_request("The endpoint only accepts POST requests.", _ONLY_POST)
-        if tenant != self._tokens.profile.tenant_id:
-            raise self.bad_request(f"Tenant '{tenant}' not found.", UNKNOWN_TENANT)
+        found = self.find_tenant(tenant)
         if not is_guid(exchange.request.headers.get("client-request-id")):
             raise self.bad_request("The header client-request-id must be a GUID.")
         certificate = self._certificate(exchange)
         form = self._form(exchange)
         asserted = "client_assertion" in form
+        if not asserted and found != self._tokens.profile.tenant_id:
+            raise self.unknown_tenant(tenant)  # managed identities live in one
         identity = (
             self._asserted(exchange, form)
             if asserted
             else self._identity(certificate, form["client_id"])
         )
-        resource = resource_of(form["scope"])
-        claims = self._claims(form)
         bound = not asserted or "token_type" in form
-        return self._answer_token(exchange, identity, resource, claims, bound=bound)
+        return self._answer_token(exchange, identity, form, found, bound=bound)
 
     def _certificate(self, exchange: Exchange) -> x509.Certificate:
         """Return the certificate, which TLS has found to be issued by the right CA."""
@@ -142,23 +134,12 @@ class TokenService(EntraService):
             )
         return identity
 
-    def _claims(self, form: dict[str, str]) -> dict[str, Any]:
-        if "claims" not in form:
-            return {}
-        try:
-            claims = json.loads(form["claims"])
-        except ValueError:
-            claims = None
-        if not isinstance(claims, dict):
-            raise self.bad_request("claims must be a JSON object.", _BAD_CLAIMS)
-        return claims
-
     def _answer_token(
         self,
         exchange: Exchange,
         identity: Identity,
-        resource: str,
-        claims: dict[str, Any],
+        form: dict[str, str],
+        tenant: str,
         *,
         bound: bool,
     ) -> Response:
@@ -166,10 +147,11 @@ class TokenService(EntraService):
         thumbprint = x5t_s256(presented or _presented(exchange))
         token = self._tokens.issue(
             identity,
-            resource,
+            resource_of(form["scope"]),
             now=exchange.now,
             binding=thumbprint if bound else None,
-            capabilities=_capabilities(claims),
+            capabilities=self.read_capabilities(form),
+            tenant=tenant,
         )
         if isinstance(exchange.fault, OpaqueToken):
             token = secrets.token_urlsafe(600)
@@ -186,10 +168,3 @@ class TokenService(EntraService):
 
 def _presented(exchange: Exchange) -> bytes:
     return cast("bytes", exchange.client_certificate)  # TLS lets nobody in without one
-
-
-def _capabilities(claims: dict[str, Any]) -> object:
-    """Return what the client asked to be put in ``xms_cc``, if it did."""
-    access_token = claims.get("access_token")
-    asked = access_token.get("xms_cc") if isinstance(access_token, dict) else None
-    return asked.get("values") if isinstance(asked, dict) else None

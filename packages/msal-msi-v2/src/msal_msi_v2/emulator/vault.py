@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .access_tokens import AccessTokens, TokenRefused, authorization
 from .exchange import Exchange, Refused, json_response
 from .service import Context, Route, Service
+from .vault_bundles import Bundles
 from .vault_keys import InvalidSignature, KeyRing, KeyVersion
 
 if TYPE_CHECKING:
@@ -17,12 +18,22 @@ if TYPE_CHECKING:
     from werkzeug import Request, Response
 
 AUDIENCE = "https://vault.azure.net"
-PERMISSIONS = frozenset({"secrets/get", "certificates/get", "keys/get", "keys/sign"})
-"""What callers may do, in the terms of Azure's roles."""
+_ACTIONS = {
+    "secrets/get": "secrets/getSecret/action",
+    "certificates/get": "certificates/read",
+    "keys/get": "keys/read",
+    "keys/sign": "keys/sign/action",
+}
+"""What Azure's roles call what access policies permit."""
+PERMISSIONS = frozenset(_ACTIONS)
+"""What callers may do, in the terms of access policies."""
+_LATEST = "2026-04-01"
+_VERSIONS = {"2016-10-01", *(f"7.{minor}" for minor in range(7)), "2025-07-01", _LATEST}
+_UNUSABLE = {"Disabled": "a disabled", "Expired": "an expired", "NotYetValid": "a not yet valid"}
 
 
 class Vault(Service):
-    """Serves those who have a token for Key Vault, bound or not.
+    """Serves those of its own tenant who have a token for Key Vault, bound or not.
 
     Attributes:
         permissions: What they may do; some of ``PERMISSIONS``.
@@ -64,9 +75,8 @@ class Vault(Service):
         self.permissions = PERMISSIONS
         self._keys = keys
         self._tokens = tokens
-        self._url = url
+        self._bundles = Bundles(url, int(context.clock.now()))
         self._secrets = {name.lower(): (value, uuid.uuid4().hex) for name, value in secrets.items()}
-        self._created = int(context.clock.now())
 
     def wants_certificate(self, request: Request) -> bool:
         """Say whether the request carries a bound token."""
@@ -92,15 +102,18 @@ class Vault(Service):
     def _secret(self, exchange: Exchange, name: str, version: str = "") -> Response:
         self._admit(exchange, "secrets/get", "GET")
         value, newest = self._secrets.get(name.lower(), ("", ""))
-        if not newest or version not in {"", newest}:
+        if newest and version in {"", newest}:
+            return json_response(self._bundles.secret(name, newest, value))
+        found = self._keys.find(name, version)
+        if found is None or found.certificate is None:
             raise Refused(
                 404,
                 "SecretNotFound",
                 f"A secret with (name/id) {name} was not found in this key vault.",
             )
-        attributes = self._attributes(enabled=True)
-        secret_id = f"{self._url}/secrets/{name}/{newest}"
-        return json_response({"value": value, "id": secret_id, "attributes": attributes})
+        if not found.enabled:
+            raise _unusable("get", "Secret", "Disabled")
+        return json_response(self._bundles.certificate_secret(found, found.certificate))
 
     def _certificate(self, exchange: Exchange, name: str, version: str = "") -> Response:
         self._admit(exchange, "certificates/get", "GET")
@@ -109,40 +122,18 @@ class Vault(Service):
             raise Refused(
                 404, "CertificateNotFound", f"A certificate with (name/id) {name} was not found."
             )
-        certificate = found.certificate
-        sha1 = bytes.fromhex(certificate.thumbprint_sha1)
-        properties = {"exportable": found.exportable, "kty": "RSA", "reuse_key": False}
-        return json_response(
-            {
-                "id": certificate.id,
-                "kid": certificate.key_id,
-                "sid": certificate.id.replace("/certificates/", "/secrets/"),
-                "x5t": base64.urlsafe_b64encode(sha1).rstrip(b"=").decode("ascii"),
-                "cer": base64.b64encode(certificate.der).decode("ascii"),
-                "attributes": self._attributes(enabled=found.enabled),
-                "policy": {
-                    "id": f"{self._url}/certificates/{name}/policy",
-                    "key_props": properties,
-                },
-            }
-        )
+        return json_response(self._bundles.certificate(found, found.certificate))
 
     def _key(self, exchange: Exchange, name: str, version: str = "") -> Response:
         self._admit(exchange, "keys/get", "GET")
         found = self._find_key(name, version)
-        jwk = {"kid": self._keys.key_id(name, found), **found.jwk, "key_ops": ["sign", "verify"]}
-        return json_response({"key": jwk, "attributes": self._attributes(enabled=found.enabled)})
+        return json_response(self._bundles.key(self._keys.key_id(name, found), found))
 
     def _sign(self, exchange: Exchange, name: str, version: str = "") -> Response:
         self._admit(exchange, "keys/sign", "POST")
         found = self._find_key(name, version)
-        if not found.enabled:
-            raise Refused(
-                403,
-                "Forbidden",
-                "Operation sign is not allowed on a disabled key.",
-                inner="KeyDisabled",
-            )
+        if unusable := found.unusable(exchange.now):
+            raise _unusable("sign", "Key", unusable)
         asked = exchange.json_object()
         if asked.keys() != {"alg", "value"} or not all(
             isinstance(one, str) for one in asked.values()
@@ -167,14 +158,6 @@ class Vault(Service):
             )
         return found
 
-    def _attributes(self, *, enabled: bool) -> dict[str, Any]:
-        return {
-            "enabled": enabled,
-            "created": self._created,
-            "updated": self._created,
-            "recoveryLevel": "Recoverable+Purgeable",
-        }
-
     def _admit(self, exchange: Exchange, permission: str, method: str) -> None:
         """Let a request pass that is authenticated, permitted and well-formed."""
         self._authenticate(exchange)
@@ -183,15 +166,21 @@ class Vault(Service):
                 403,
                 "Forbidden",
                 "Caller is not authorized to perform action on resource. Action: "
-                f"'Microsoft.KeyVault/vaults/{permission}/action'.",
+                f"'Microsoft.KeyVault/vaults/{_ACTIONS[permission]}'.",
                 inner="ForbiddenByRbac",
             )
         if exchange.request.method != method:
             raise Refused(
                 405, "MethodNotAllowed", f"Only {method} will do.", headers={"Allow": method}
             )
-        if "api-version" not in exchange.query({"api-version"}):
+        version = exchange.query({"api-version"}).get("api-version")
+        if version is None:
             raise self.bad_request("The query parameter api-version is missing.")
+        if version not in _VERSIONS:
+            raise self.bad_request(
+                f"The specified version ({version}) is not recognized. Consider using the latest "
+                f"supported version ({_LATEST})."
+            )
 
     def _authenticate(self, exchange: Exchange) -> None:
         """Accept a bound token on its own connection, or an unbound bearer token."""
@@ -201,7 +190,10 @@ class Vault(Service):
             raise self._unauthorized("AKV10000: Request is missing a Bearer or PoP token.")
         try:
             claims = self._tokens.examine(
-                token, now=exchange.now, audience=lambda one: one.rstrip("/") == AUDIENCE
+                token,
+                now=exchange.now,
+                audience=lambda one: one.rstrip("/") == AUDIENCE,
+                tenants=[self._tokens.profile.tenant_id],
             )
             if scheme == "mtls_pop":
                 self._check_binding(exchange, claims)
@@ -224,3 +216,9 @@ class Vault(Service):
         if error:
             challenge += f', error="{error}", error_description="{reason}"'
         return Refused(401, "Unauthorized", reason, headers={"WWW-Authenticate": challenge})
+
+
+def _unusable(operation: str, kind: str, why: str) -> Refused:
+    """Return the refusal of an operation on a version that is out of use."""
+    reason = f"Operation {operation} is not allowed on {_UNUSABLE[why]} {kind.lower()}."
+    return Refused(403, "Forbidden", reason, inner=f"{kind}{why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 import uuid
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from .clock import utc
 from .jwts import public_jwk, x5t_s256
 
 _LIFETIME = 365 * 86400
+_NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
+_KEY_SIZES = {2048, 3072, 4096}
+_LONGEST_COMMON_NAME = 64
 _PADDINGS: dict[str, padding.AsymmetricPadding] = {
     "PS256": padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size),
     "RS256": padding.PKCS1v15(),
@@ -76,6 +80,28 @@ class KeyVersion:
     enabled: bool = True
 
     @property
+    def validity(self) -> tuple[int, int] | None:
+        """From and until when it may be used, in seconds since the epoch; ``None``: always."""
+        if self.certificate is None:
+            return None
+        loaded = x509.load_der_x509_certificate(self.certificate.der)
+        start, end = loaded.not_valid_before_utc, loaded.not_valid_after_utc
+        return int(start.timestamp()), int(end.timestamp())
+
+    def unusable(self, now: float) -> str:
+        """Say why it may not be used now, as Key Vault's error codes do; empty: it may.
+
+        Args:
+            now: The vault's time, in seconds since the epoch.
+        """
+        start, end = self.validity or (now, now + 1)
+        if not self.enabled:
+            return "Disabled"
+        if now < start:
+            return "NotYetValid"
+        return "" if now < end else "Expired"
+
+    @property
     def jwk(self) -> dict[str, str]:
         """The public key as a JWK."""
         return public_jwk(self.key.public_key())
@@ -107,14 +133,26 @@ class KeyRing:
         self._keys: dict[str, list[KeyVersion]] = {}
 
     def create_key(self, name: str) -> str:
-        """Make a new version of a key, and return its URL."""
+        """Make a new version of a key, and return its URL.
+
+        Raises:
+            ValueError: It cannot be called so.
+        """
+        _check_name(name)
         made = self._add(name, KeyVersion(uuid.uuid4().hex, _generate(2048)))
         return self.key_id(name, made)
 
     def create_certificate(
         self, name: str, *, exportable: bool, key_size: int, now: float
     ) -> VaultCertificate:
-        """Make a new version of a certificate, with a key of its own."""
+        """Make a new version of a certificate, with a key of its own.
+
+        Raises:
+            ValueError: It cannot be called so, or Key Vault makes no keys of that size.
+        """
+        _check_name(name)
+        if key_size not in _KEY_SIZES:
+            raise ValueError(f"key_size is one of {sorted(_KEY_SIZES)}, not {key_size!r}.")
         version = KeyVersion(uuid.uuid4().hex, _generate(key_size), exportable)
         certificate_id = f"{self._url}/certificates/{name}/{version.version}"
         der = _self_signed(name, version.key, now)
@@ -142,12 +180,18 @@ class KeyRing:
         return version
 
 
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"A name is 1 to 127 letters, digits and hyphens, and not {name!r}.")
+
+
 def _generate(bits: int) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
 def _self_signed(name: str, key: rsa.RSAPrivateKey, now: float) -> bytes:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    common_name = name[:_LONGEST_COMMON_NAME]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
