@@ -352,6 +352,7 @@ def test_challenges_of_other_shapes(
         'Bearer authorization="https://a", resource="https://ault.azure.net"',
         'Bearer authorization="https://a", resource="https://net"',
         'Bearer authorization="https://a", resource="https://"',
+        'Bearer authorization="https://a", resource="https://[x"',
         'Bearer authorization="https://a", resource="http://vault.azure.net"',
         'Bearer authorization="https://a", resource="vault.azure.net"',
         'Bearer authorization="https://a", resource="https://graph.microsoft.com/.vault.azure.net"',
@@ -389,6 +390,38 @@ def test_a_hostile_vault_gets_no_token(
     with pytest.raises(MsiV2ClientError) as refused:
         KeyVaultCertificateAssertion(host, "app", lambda _: "token", resource=RESOURCE)
     assert refused.value.error == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    "between", ["\\", "%5c", "%5C", ";", " ", "%00", "\t", "\n", "@", "#", "?", "/", ":", ":443\\"]
+)
+@pytest.mark.parametrize("resource", [None, RESOURCE])
+def test_a_url_that_reads_in_two_ways_gets_no_token(
+    cloud: SmallCloud, detour: requests.Session, between: str, resource: str | None
+) -> None:
+    """Who connects takes ``evil.example`` for the host of some of these."""
+    host = f"https://evil.example{between}.vault.azure.net"
+    options: dict[str, Any] = {
+        "credential": lambda _resource: VAULT_TOKEN,
+        "resource": resource,
+        "http_client": detour,
+    }
+    for make in (
+        lambda: KeyVaultCertificateAssertion(host, "app", **options),
+        lambda: KeyVaultKeyAssertion(f"{host}/keys/a/1", thumbprint_sha256="0" * 64, **options),
+    ):
+        with pytest.raises(MsiV2ClientError) as caught:
+            bound(make())()
+        assert caught.value.error == "invalid_request"
+    assert cloud.calls == []
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:1"])
+def test_vaults_on_this_machine_have_these_names(host: str, options: dict[str, Any]) -> None:
+    by_name = KeyVaultCertificateAssertion(f"https://{host}", "app", **options)
+    key_id = f"https://{host}/keys/name/1"
+    by_key = KeyVaultKeyAssertion(key_id, **options, thumbprint_sha256="0" * 64)
+    assert by_name._connection.url == by_key._connection.url == f"https://{host}"
 
 
 def test_a_vault_on_this_machine_needs_its_resource_named(
@@ -438,9 +471,12 @@ def test_passwords_of_netrc_are_not_sent(
         "https://contoso.vault.azure.net?x=y",
         "https://contoso.vault.azure.net#x",
         "https://user@contoso.vault.azure.net",
+        "https://[x",
+        "https://[::1].vault.azure.net",
+        None,
     ],
 )
-def test_what_is_no_vaults_url_is_refused(url: str, options: dict[str, Any]) -> None:
+def test_what_is_no_vaults_url_is_refused(url: Any, options: dict[str, Any]) -> None:
     with pytest.raises(MsiV2ClientError, match="https and a host alone"):
         KeyVaultCertificateAssertion(url, "app", **options)
 
@@ -455,6 +491,7 @@ def test_what_is_no_vaults_url_is_refused(url: str, options: dict[str, Any]) -> 
         f"{HOST}/keys/na%2Fme/1",
         f"{HOST}/keys//1",
         "http://contoso.vault.azure.net/keys/name/1",
+        "https://[x/keys/name/1",
     ],
 )
 def test_what_is_no_key_id_is_refused(key_id: str, options: dict[str, Any]) -> None:
@@ -473,6 +510,8 @@ def test_what_is_no_key_id_is_refused(key_id: str, options: dict[str, Any]) -> N
         {"credential": 5},
         {"credential": requests},
         {"resource": "https://graph.microsoft.com"},
+        {"resource": "https://[x"},
+        {"resource": 5},
     ],
 )
 def test_wrong_arguments(wrong: dict[str, Any], options: dict[str, Any]) -> None:
@@ -489,6 +528,8 @@ def test_wrong_arguments(wrong: dict[str, Any], options: dict[str, Any]) -> None
         {"thumbprint": "0" * 40},
         {"thumbprint_sha256": "0" * 40},
         {"thumbprint_sha256": "not one"},
+        {"thumbprint_sha256": b"0" * 64},
+        {"thumbprint": b"0" * 40, "algorithm": "RS256"},
         {"thumbprint_sha256": "0" * 64, "thumbprint": "0" * 40},
         {"certificate": "no certificate"},
         {"certificate": 5},

@@ -47,20 +47,25 @@ class ClientAssertion(ABC):
         """
 
     def bind(
-        self, client_id: str, tenant_id: str, *, authority: str = PUBLIC_AUTHORITY
+        self,
+        client_id: str | uuid.UUID,
+        tenant_id: str | uuid.UUID,
+        *,
+        authority: str = PUBLIC_AUTHORITY,
     ) -> Callable[[], str]:
         """Return the callable without parameters that azure-identity wants.
 
         Args:
             client_id: The application's client id.
             tenant_id: The tenant to ask in, a GUID or a domain name.
-            authority: The login service of a national cloud, e.g.
+            authority: The login service of a national cloud, without the tenant, e.g.
                 ``"https://login.microsoftonline.us"``.
 
         Raises:
             MsiV2ClientError: ``invalid_request``: an argument is wrong.
         """
-        context = {"client_id": client_id, "token_endpoint": endpoint_of(tenant_id, authority)}
+        named = str(client_id) if isinstance(client_id, uuid.UUID) else client_id
+        context = {"client_id": named, "token_endpoint": endpoint_of(tenant_id, authority)}
         read_context(context)
         return partial(self, context)
 
