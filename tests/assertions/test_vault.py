@@ -230,14 +230,14 @@ def test_a_vault_that_is_not_there(options: dict[str, Any]) -> None:
 
 
 def wrong_key(cloud: SmallCloud) -> None:
-    """Have the vault sign with another key than the certificate's."""
-    made, other = cloud.versions["app"][-1], issue("other")
+    """Have the vault sign with another key than the certificate's, and not say so."""
+    made, other = cloud.versions["app"][-1], issue("app")
 
     def sign(call: Any) -> Any:
         if not call.path.endswith("/sign"):
             return None
         object.__setattr__(other, "version", made.version)
-        return 200, {}, cloud.sign(other, json.loads(call.body))
+        return 200, {}, cloud.sign(other, json.loads(call.body), cloud.url)
 
     cloud.wrong.append(sign)
 
@@ -266,6 +266,45 @@ def test_with_a_thumbprint_alone_another_key_is_not_noticed(
     wrong_key(cloud)
     assertion = KeyVaultKeyAssertion(cloud.key_id(made), **options, thumbprint_sha256=made.x5t_s256)
     assert bound(assertion)(), "so Entra is the first to know; the documentation says so"
+
+
+def says_it_signed_with(cloud: SmallCloud, key_id: str) -> None:
+    def sign(call: Any) -> Any:
+        if not call.path.endswith("/sign"):
+            return None
+        made = cloud.versions["app"][-1]
+        return 200, {}, {**cloud.sign(made, json.loads(call.body), cloud.url), "kid": key_id}
+
+    cloud.wrong.append(sign)
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "{host}/keys/app/00000000000000000000000000000002",
+        "{host}/keys/other/{version}",
+        "https://evil.example/keys/app/{version}",
+        "{host}/keys/app",
+        "{host}/certificates/app/{version}",
+    ],
+)
+def test_a_vault_that_signs_with_another_key_and_says_so(
+    cloud: SmallCloud, options: dict[str, Any], key_id: str
+) -> None:
+    made = cloud.create()
+    says_it_signed_with(cloud, key_id.format(host=cloud.url, version=made.version))
+    assert failing(cloud, options).error == "key_vault_request_failed"
+    alone = KeyVaultKeyAssertion(cloud.key_id(made), **options, thumbprint_sha256=made.x5t_s256)
+    with pytest.raises(KeyVaultError, match="not the one") as caught:
+        bound(alone)()
+    assert caught.value.error == "key_vault_request_failed"
+
+
+def test_a_vault_may_write_the_keys_id_in_other_cases(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    says_it_signed_with(cloud, cloud.key_id(cloud.create()).upper())
+    assert certificate_of(cloud, options)()
 
 
 def test_an_exportable_key_is_warned_of_once_a_version(

@@ -192,7 +192,7 @@ class SmallCloud:
             return 200, {}, self.describe(found[0], self.base(call))
         if wanted in self.disabled:
             return 403, {}, error("Forbidden", "on a disabled key", "KeyDisabled")
-        return 200, {}, self.sign(found[0], json.loads(call.body))
+        return 200, {}, self.sign(found[0], json.loads(call.body), self.base(call))
 
     def describe(self, one: Version, base: str) -> dict[str, Any]:
         return {
@@ -201,14 +201,14 @@ class SmallCloud:
             "policy": {"key_props": {"kty": "RSA", "exportable": one.exportable}},
         }
 
-    def sign(self, one: Version, wanted: dict[str, str]) -> dict[str, str]:
+    def sign(self, one: Version, wanted: dict[str, str], base: str) -> dict[str, str]:
         kinds = {
             "PS256": padding.PSS(padding.MGF1(hashes.SHA256()), 32),
             "RS256": padding.PKCS1v15(),
         }
         digest = base64.urlsafe_b64decode(wanted["value"] + "=")
         signature = one.key.sign(digest, kinds[wanted["alg"]], utils.Prehashed(hashes.SHA256()))
-        return {"kid": self.key_id(one), "value": b64url(signature)}
+        return {"kid": self.key_id(one, base), "value": b64url(signature)}
 
     def _log_in(self, tenant: str, call: Call) -> Answer:
         base = f"{self.base(call)}/{tenant}"

@@ -27,8 +27,8 @@ class KeyVaultKeyAssertion(SigningAssertion):
     """A client assertion signed by one version of a key in Key Vault.
 
     Nothing but the signature is asked of the vault. With ``certificate`` each signature is checked
-    before it is used; with a thumbprint alone it cannot be, and Entra is the first to notice that
-    key and thumbprint are of different versions (AADSTS700027).
+    before it is used; with a thumbprint alone, only what the vault says of the key that signed is,
+    and Entra is the first to notice that the thumbprint is of another version (AADSTS700027).
     """
 
     def __init__(

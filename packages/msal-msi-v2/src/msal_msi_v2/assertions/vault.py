@@ -131,7 +131,7 @@ def sign(connection: VaultConnection, key: KeyId, signed: bytes, algorithm: Algo
     """Have a key sign some bytes, of which the vault sees the SHA-256 digest only.
 
     Raises:
-        MsiV2Error: It did not.
+        MsiV2Error: It did not, or another key did.
     """
     digest = b64url_encode(hashlib.sha256(signed).digest())
     return connection.call(
@@ -140,7 +140,7 @@ def sign(connection: VaultConnection, key: KeyId, signed: bytes, algorithm: Algo
         f"{key.path}/sign",
         json={"alg": algorithm, "value": digest},
         required=("kid", "value"),
-        read=_read_signature,
+        read=lambda answer: _read_signature(answer, key),
     )
 
 
@@ -164,7 +164,9 @@ def _read_certificate(
     return VaultCertificate(certificate, key_id, _is_exportable(answer))
 
 
-def _read_signature(answer: dict[str, Any]) -> bytes:
+def _read_signature(answer: dict[str, Any], key: KeyId) -> bytes:
+    if str(answer["kid"]).lower() != f"{key.vault_url}{key.path}".lower():
+        raise malformed("The key that Key Vault says it signed with is not the one it was asked.")
     try:
         return b64url_decode(answer["value"].rstrip("="))
     except ValueError as exc:
