@@ -304,7 +304,7 @@ def test_there_is_a_twin_of_every_kind(cloud: SmallCloud, options: dict[str, Any
     made = cloud.create()
     key = aio.KeyVaultKeyAssertion(cloud.key_id(made), **options, certificate=made.certificate)
     own = aio.SignedAssertion(made.key, made.certificate)
-    federated = aio.ManagedIdentityAssertion(lambda audience: f"token for {audience}")
+    federated = aio.ManagedIdentityAssertion(lambda audience: f"token-for-{audience}")
     context = {"client_id": CLIENT_ID, "token_endpoint": f"{cloud.url}/x/oauth2/v2.0/token"}
 
     async def ask() -> list[str]:
@@ -312,7 +312,7 @@ def test_there_is_a_twin_of_every_kind(cloud: SmallCloud, options: dict[str, Any
 
     first, second, third = asyncio.run(ask())
     assert first.count(".") == second.count(".") == 2
-    assert third == "token for api://AzureADTokenExchange"
+    assert third == "token-for-api://AzureADTokenExchange"
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

@@ -9,7 +9,7 @@ import msal
 
 from msal_msi_v2.client import ManagedIdentityClient
 from msal_msi_v2.errors import MsiV2ClientError, MsiV2ServiceError, quote
-from msal_msi_v2.protocol.token import read_claims
+from msal_msi_v2.protocol.token import is_token, read_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,8 @@ class _TokenCredential:
         get_token_info = getattr(self._credential, "get_token_info", None)
         found = (get_token_info or self._credential.get_token)(f"{resource}/.default")
         _refuse_coroutine(found)
-        return _check_bearer(found.token, getattr(found, "token_type", "Bearer"))
+        kind = str(getattr(found, "token_type", None) or "Bearer")
+        return _check_bearer(getattr(found, "token", None), kind)
 
 
 class _Function:
@@ -142,9 +143,13 @@ def bearer(credential: Any) -> Bearer:
 
 
 def _check_bearer(token: Any, kind: str) -> str:
-    """Refuse to show a bound token as if it were a bearer token."""
-    if not isinstance(token, str) or not token.isascii() or not token.strip():
-        raise MsiV2ClientError("invalid_request", "The credential returned no token: ASCII text.")
+    """Refuse what is no token, and to show a bound token as if it were a bearer token."""
+    if not isinstance(token, str) or not is_token(token):
+        raise MsiV2ClientError(
+            "invalid_request",
+            f"The credential returned a {type(token).__name__} that is no token: visible ASCII "
+            "characters, without spaces or line breaks. Check what it reads.",
+        )
     claims = read_claims(token)
     if kind.lower() != "bearer" or (claims is not None and "cnf" in claims):
         raise MsiV2ClientError(
