@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import msal
@@ -13,7 +14,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from small_cloud import CLIENT_ID, RESOURCE, TENANTS, VAULT_TOKEN, SmallCloud, error, issue
+from requests.adapters import HTTPAdapter
+from small_cloud import (
+    CHALLENGE,
+    CLIENT_ID,
+    HANG_UP,
+    RESOURCE,
+    TENANTS,
+    VAULT_TOKEN,
+    SmallCloud,
+    b64url,
+    error,
+    issue,
+)
+from urllib3.util import Retry
 
 from msal_msi_v2 import KeyVaultError, MsiV2ClientError, MsiV2Error, MsiV2ServiceError
 from msal_msi_v2.assertions import (
@@ -21,8 +35,9 @@ from msal_msi_v2.assertions import (
     KeyVaultCertificateAssertion,
     KeyVaultKeyAssertion,
     SignedAssertion,
+    rest,
 )
-from msal_msi_v2.errors import TransportError
+from msal_msi_v2.errors import TransportError, TransportFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,6 +184,89 @@ def test_a_failing_vault(cloud: SmallCloud, options: dict[str, Any], clock: Fake
     assert len(clock.sleeps) == 3
 
 
+@pytest.mark.parametrize("asked", ["Wed, 21 Oct 2015 07:28:00 GMT", "-5"])
+def test_a_wait_that_is_over_is_none(
+    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock, asked: str
+) -> None:
+    answers = [always(503, Retry_After=asked)]
+    cloud.wrong.append(lambda call: answers.pop(0)(call) if answers else None)
+    assert certificate_of(cloud, options)()
+    assert clock.sleeps == [0.0]
+
+
+def test_the_waits_of_one_call_add_up_to_no_more_than_the_longest(
+    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
+) -> None:
+    cloud.wrong.append(always(429, Retry_After="20"))
+    assert failing(cloud, options).error == "key_vault_throttled"
+    assert clock.sleeps == [20.0]
+
+
+def test_the_wait_for_the_challenge_counts_too(
+    cloud: SmallCloud, detour: requests.Session, slept: list[float]
+) -> None:
+    busy = always(429, Retry_After="16")
+    answers = [busy, challenged(CHALLENGE), busy]
+    cloud.wrong.append(lambda call: answers.pop(0)(call) if answers else None)
+    with pytest.raises(KeyVaultError) as caught:
+        asked_tokens(cloud, detour)
+    assert caught.value.error == "key_vault_throttled"
+    assert slept == [16.0]
+
+
+def test_a_session_that_retries_by_itself_is_left_to_do_so(
+    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
+) -> None:
+    session = requests.Session()
+    retry = Retry(2, status_forcelist=[503], allowed_methods=None, raise_on_status=False)
+    session.mount("https://", HTTPAdapter(max_retries=retry))
+    cloud.wrong.append(always(503))
+    found = failing(cloud, options, http_client=session)
+    assert found.error == "key_vault_unavailable"
+    assert (len(cloud.calls), clock.sleeps) == (3, [])
+    session.close()
+
+
+def test_a_session_that_raises_for_status_does_no_harm(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    session = requests.Session()
+    session.hooks["response"].append(lambda answer, **_: answer.raise_for_status())
+    cloud.forbidden["keys/sign"] = "ForbiddenByRbac"
+    assert failing(cloud, options, http_client=session).permission == "keys/sign"
+    assert cloud.legs() == ["certificates", "sign"]
+    session.close()
+
+
+@pytest.mark.parametrize("leg", ["/certificates", "/keys"])
+def test_a_connection_that_breaks_is_made_again(
+    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock, leg: str
+) -> None:
+    left = [HANG_UP, HANG_UP]
+    cloud.wrong.append(
+        lambda call: (left.pop(), {}, b"") if left and call.path.startswith(leg) else None
+    )
+    assert certificate_of(cloud, options)()
+    assert clock.sleeps == [1.0, 2.0]
+
+
+def test_silence_is_broken_by_another_try(
+    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "TIMEOUT", (5.0, 0.3))
+    over = threading.Event()
+
+    def be_silent(_call: Any) -> Any:
+        cloud.wrong.clear()
+        over.wait(20)
+        return HANG_UP, {}, b""
+
+    cloud.wrong.append(be_silent)
+    assert certificate_of(cloud, options)()
+    over.set()
+    assert clock.sleeps == [1.0]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -208,6 +306,22 @@ def test_a_certificate_whose_key_is_elsewhere(cloud: SmallCloud, options: dict[s
     assert len(cloud.calls) == 1
 
 
+def test_a_certificate_of_another_version_than_the_pinned_one(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    pinned, other = cloud.create(), cloud.create()
+    cloud.wrong.append(
+        lambda call: (
+            (200, {}, cloud.describe(other, cloud.url))
+            if call.path.startswith("/certificates")
+            else None
+        )
+    )
+    found = failing(cloud, options, version=pinned.version)
+    assert found.error == "key_vault_request_failed"
+    assert cloud.count("sign") == 0
+
+
 def test_a_certificate_that_is_not_rsa(cloud: SmallCloud, options: dict[str, Any]) -> None:
     made = cloud.create()
     old = made.certificate
@@ -221,12 +335,24 @@ def test_a_certificate_that_is_not_rsa(cloud: SmallCloud, options: dict[str, Any
     assert caught.value.error == "key_vault_key_unusable"
 
 
-def test_a_vault_that_is_not_there(options: dict[str, Any]) -> None:
+def test_a_vault_that_is_not_there(options: dict[str, Any], clock: FakeClock) -> None:
     assertion = KeyVaultCertificateAssertion("https://localhost:9", "app", **options)
     with pytest.raises(TransportError) as caught:
         bound(assertion)()
     assert caught.value.correlation_id
     assert "localhost" in str(caught.value)
+    assert clock.sleeps == [1.0, 2.0, 4.0]
+
+
+def test_a_credential_that_reaches_nobody_is_not_asked_again(
+    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
+) -> None:
+    def fails(_resource: str) -> str:
+        raise TransportError(TransportFailure.CONNECT, "it has tried long enough itself")
+
+    with pytest.raises(TransportError, match="long enough"):
+        certificate_of(cloud, options, credential=fails)()
+    assert clock.sleeps == []
 
 
 def wrong_key(cloud: SmallCloud) -> None:
@@ -589,6 +715,7 @@ def test_thumbprints_in_all_their_forms(cloud: SmallCloud, options: dict[str, An
         {"thumbprint_sha256": made.x5t_s256},
         {"thumbprint_sha256": sha256.hex(":").upper()},
         {"thumbprint": made.thumbprint, "algorithm": "RS256"},
+        {"thumbprint": b64url(bytes.fromhex(made.thumbprint)), "algorithm": "RS256"},
         {"thumbprint_sha256": made.x5t_s256, "algorithm": "RS256"},
         {"certificate": made.certificate.public_bytes(Encoding.PEM).decode()},
     ]

@@ -36,6 +36,9 @@ VAULT_TOKEN = "a-token-for-the-vault-and-for-nothing-else-at-all"
 RESOURCE = "https://vault.azure.net"
 CHALLENGE = f'Bearer authorization="https://login.microsoftonline.com/x", resource="{RESOURCE}"'
 
+HANG_UP = 0
+"""A status: the connection is closed, and nothing is answered."""
+
 Answer = tuple[int, Mapping[str, str], Any]
 
 
@@ -266,6 +269,9 @@ class SmallCloud:
                 call = Call(self.command, path, query, headers, body)
                 cloud.calls.append(call)
                 status, extra, payload = cloud.answer(call)
+                if status == HANG_UP:
+                    self.close_connection = True
+                    return
                 data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
                 self.send_response(status)
                 for name, value in {**extra, "Content-Length": str(len(data))}.items():

@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msal
+import requests
 
 from msal_msi_v2.client import ManagedIdentityClient
 from msal_msi_v2.errors import MsiV2ClientError, MsiV2ServiceError, quote
@@ -13,8 +14,6 @@ from msal_msi_v2.protocol.token import is_token, read_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import requests
 
     from msal_msi_v2.strength import MtlsBindingStrength
 
@@ -105,6 +104,28 @@ class _Function:
         found = self._function(resource)
         _refuse_coroutine(found)
         return _check_bearer(found, "Bearer")
+
+
+class Authorization(requests.auth.AuthBase):
+    """Shows a bearer token, or nothing: neither a password of .netrc nor the session's own."""
+
+    def __init__(self, token: str | None = None) -> None:
+        """Take the token; ``None``: nothing is shown."""
+        self._token = token
+        self._shown: list[requests.PreparedRequest] = []
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put it on a request."""
+        request.headers.pop("Authorization", None)
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        self._shown.append(request)
+        return request
+
+    def withdraw(self) -> None:
+        """Take the token off what was sent: exceptions of requests hold on to their request."""
+        for request in self._shown:
+            request.headers.pop("Authorization", None)
 
 
 def vault_credential(credential: Any) -> BoundCredential | Bearer:
