@@ -102,12 +102,24 @@ class SigningAssertion(ClientAssertion):
         # First: one that is invalidated while it is made is kept where nobody looks any more.
         cache = self._cache
         signer = self._signer()
-        name = AssertionName(client_id, audience, signer.key_version)
-        return cache.get(name, lambda: self._make(name, signer))
+        try:
+            return self._get(cache, client_id, audience, signer)
+        except MsiV2Error as exc:
+            if not self._is_superseded(signer, exc):
+                raise
+        return self._get(cache, client_id, audience, self._signer())
 
     def invalidate(self) -> None:
         """Forget every assertion that is kept; see ``ClientAssertion``."""
         self._cache = AssertionCache(self._clock)
+
+    def _is_superseded(self, signer: Signer, error: MsiV2Error) -> bool:  # noqa: ARG002 - a subclass looks
+        """Tell whether another key may sign in place of one that failed to."""
+        return False
+
+    def _get(self, cache: AssertionCache, client_id: str, audience: str, signer: Signer) -> str:
+        name = AssertionName(client_id, audience, signer.key_version)
+        return cache.get(name, lambda: self._make(name, signer))
 
     def _make(self, name: AssertionName, signer: Signer) -> Assertion:
         guid = str(uuid.uuid4())
