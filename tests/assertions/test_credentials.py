@@ -63,6 +63,16 @@ class Informed(TokenCredential):
         return TokenInfo(VAULT_TOKEN, "mtls_pop")
 
 
+class Giving:
+    """One whose answer is of another shape than azure-core's."""
+
+    def __init__(self, found: Any) -> None:
+        self._found = found
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        return self._found
+
+
 class Asynchronous:
     async def get_token(self, *_: str) -> Any:
         """Never gets that far."""
@@ -139,6 +149,15 @@ def test_a_function_is_asked_for_the_resource(cloud: SmallCloud) -> None:
         (lambda _resource: b"bytes", "invalid_request"),
         (lambda _resource: "  ", "invalid_request"),
         (lambda _resource: "tökén", "invalid_request"),
+        (lambda _resource: f"{VAULT_TOKEN}\n", "invalid_request"),
+        (lambda _resource: f"{VAULT_TOKEN}\r\nX-Injected: 1", "invalid_request"),
+        (lambda _resource: f"{VAULT_TOKEN} {VAULT_TOKEN}", "invalid_request"),
+        (TokenCredential(f"{VAULT_TOKEN}\n"), "invalid_request"),
+        (Giving(None), "invalid_request"),
+        (Giving(VAULT_TOKEN), "invalid_request"),
+        (Giving({"token": VAULT_TOKEN}), "invalid_request"),
+        (Giving(object()), "invalid_request"),
+        (Giving(TokenInfo(None, None)), "invalid_request"),
         (Asynchronous(), "invalid_request"),
     ],
 )
@@ -148,7 +167,12 @@ def test_what_is_no_bearer_token_is_not_shown(
     with pytest.raises(MsiV2ClientError) as caught:
         ask_small_vault(cloud, credential)
     assert caught.value.error == code
+    assert VAULT_TOKEN not in str(caught.value)
     assert cloud.calls == []
+
+
+def test_a_token_whose_type_is_not_said_is_a_bearer_token(cloud: SmallCloud) -> None:
+    assert ask_small_vault(cloud, Giving(TokenInfo(VAULT_TOKEN, None)))
 
 
 def test_our_client_opens_the_vault_with_bound_tokens_only(emulator: MsiV2Emulator) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import jwt
 import msal
 import pytest
 from cryptography.hazmat.primitives import hashes
-from small_cloud import CLIENT_ID, issue
+from small_cloud import CLIENT_ID, TENANTS, issue
 
 from msal_msi_v2 import MsiV2ClientError
 from msal_msi_v2._base64 import b64url_decode
+from msal_msi_v2.assertions import SignedAssertion
 from msal_msi_v2.assertions.audience import central_endpoint, endpoint_of, read_context
 from msal_msi_v2.assertions.certificate import signing_certificate
 from msal_msi_v2.assertions.jwt import Algorithm, make_claims, padding_of, serialize, signing_input
@@ -153,7 +155,15 @@ def test_msals_own_regional_endpoint_is_made_central(
 
 
 @pytest.mark.parametrize(
-    "context", [{}, {"client_id": "x"}, {"client_id": "x", "token_endpoint": ""}, None, "text"]
+    "context",
+    [
+        {},
+        {"client_id": "x"},
+        {"client_id": "x", "token_endpoint": ""},
+        {"client_id": "x", "token_endpoint": "https://[x"},
+        None,
+        "text",
+    ],
 )
 def test_a_context_of_another_shape_is_refused(context: Any) -> None:
     with pytest.raises(MsiV2ClientError, match=r"assertion\.bind") as caught:
@@ -177,8 +187,33 @@ def test_the_endpoint_of_a_tenant() -> None:
         ("a/b", "https://login.microsoftonline.com"),
         ("t", "http://login.microsoftonline.com"),
         ("t", "https://"),
+        ("t", "https://[x"),
+        ("t", ""),
+        ("t", None),
+        ("t", "https://login.microsoftonline.com/t"),
+        ("t", "login.microsoftonline.com/t"),
+        ("t", "https://login.microsoftonline.com?x"),
+        ("t", "https://login.microsoftonline.com#x"),
+        ("t", "https://user:password@login.microsoftonline.com"),
+        (None, "https://login.microsoftonline.com"),
     ],
 )
-def test_what_is_no_tenant_or_no_authority_is_refused(tenant: str, authority: str) -> None:
-    with pytest.raises(MsiV2ClientError, match=r"must be|one tenant"):
+def test_what_is_no_tenant_or_no_authority_is_refused(tenant: Any, authority: Any) -> None:
+    with pytest.raises(MsiV2ClientError, match=r"without the tenant|one tenant") as caught:
         endpoint_of(tenant, authority)
+    assert "password" not in str(caught.value)
+
+
+def test_guids_name_client_and_tenant_as_their_text_does() -> None:
+    one = issue("x")
+    assertion = SignedAssertion(one.key, one.certificate)
+    token = assertion.bind(uuid.UUID(CLIENT_ID), uuid.UUID(TENANTS[0]))()
+    assert token == assertion.bind(CLIENT_ID, TENANTS[0])()
+
+
+@pytest.mark.parametrize(("client_id", "tenant"), [("c", None), ("c", 5), (None, "t"), (b"c", "t")])
+def test_what_names_neither_is_refused(client_id: Any, tenant: Any) -> None:
+    one = issue("x")
+    with pytest.raises(MsiV2ClientError) as caught:
+        SignedAssertion(one.key, one.certificate).bind(client_id, tenant)
+    assert caught.value.error == "invalid_request"

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import msal
 import pytest
-from small_cloud import CLIENT_ID, RESOURCE, TENANTS, VAULT_TOKEN, SmallCloud, b64url, error
+import requests
+from small_cloud import (
+    CLIENT_ID,
+    HANG_UP,
+    RESOURCE,
+    TENANTS,
+    VAULT_TOKEN,
+    SmallCloud,
+    b64url,
+    error,
+)
 
 from msal_msi_v2 import MsiV2Error
 from msal_msi_v2.assertions import (
@@ -34,6 +44,7 @@ def everything_about(raised: BaseException) -> str:
     current: BaseException | None = raised
     while current is not None:
         seen += [str(current), repr(current), repr(vars(current)), repr(current.args)]
+        seen.append(repr(vars(getattr(current, "request", None) or object).get("headers")))
         current = current.__cause__ or current.__context__
     return "\n".join(seen)
 
@@ -104,6 +115,32 @@ def test_exceptions_when_the_vault_echoes_what_it_was_sent(
 def _with_token(call: Any) -> Any:
     call.headers["authorization"] = f"Bearer {VAULT_TOKEN}"
     return call
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\0"])
+def test_exceptions_about_tokens_that_no_header_takes(
+    cloud: SmallCloud, options: dict[str, Any], caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    given = lambda _resource: VAULT_TOKEN + end  # noqa: E731 - a credential
+    assertion = assertion_of(cloud, {**options, "credential": given})
+    with pytest.raises(MsiV2Error) as caught:
+        assertion.bind(CLIENT_ID, TENANTS[0])()
+    assert leaked(everything_about(caught.value) + records(caplog), VAULT_TOKEN) == []
+    assert cloud.calls == []
+
+
+def test_causes_hold_no_request_that_shows_a_token(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    cloud.wrong.append(lambda _call: (HANG_UP, {}, b""))
+    with pytest.raises(MsiV2Error) as caught:
+        assertion_of(cloud, options).bind(CLIENT_ID, TENANTS[0])()
+    cause = caught.value.__cause__
+    assert isinstance(cause, requests.ConnectionError)
+    assert cause.request is not None, "there is something to look through"
+    assert leaked(everything_about(caught.value), VAULT_TOKEN) == []
+    assert {call.headers["authorization"] for call in cloud.calls} == {f"Bearer {VAULT_TOKEN}"}
 
 
 def test_exceptions_of_connections(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import os
 import sys
 import threading
@@ -10,67 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import jwt
-import msal
 import pytest
 import requests
+from forking import held_by_another_thread, locks_of, works_in_a_child
+from signing_in import KINDS, SCOPES, by_certificate, by_key, by_own_key, sign_in
 from small_cloud import CLIENT_ID, TENANTS, SmallCloud
 
-from msal_msi_v2.assertions import (
-    ClientAssertion,
-    KeyVaultCertificateAssertion,
-    KeyVaultKeyAssertion,
-    SignedAssertion,
-    aio,
-)
+from msal_msi_v2._base64 import b64url_encode
+from msal_msi_v2.assertions import SignedAssertion, aio
 from msal_msi_v2.assertions.cache import MARGIN
-from msal_msi_v2.assertions.key_vault_certificate import REREAD_PERIOD
 
 if TYPE_CHECKING:
     from fake_clock import FakeClock
 
     from msal_msi_v2.assertions.jwt import Algorithm
-
-SCOPES = ["https://graph.microsoft.com/.default"]
-
-
-def by_certificate(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> ClientAssertion:
-    cloud.create()
-    return KeyVaultCertificateAssertion(cloud.url, "app", **options, **more)
-
-
-def by_key(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> ClientAssertion:
-    made = cloud.create()
-    return KeyVaultKeyAssertion(
-        cloud.key_id(made), **options, thumbprint_sha256=made.x5t_s256, **more
-    )
-
-
-def by_known_key(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> ClientAssertion:
-    made = cloud.create()
-    return KeyVaultKeyAssertion(cloud.key_id(made), **options, certificate=made.der, **more)
-
-
-def by_own_key(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> ClientAssertion:
-    made = cloud.create()
-    return SignedAssertion(made.key, made.certificate, clock=options["clock"], **more)
-
-
-KINDS = [by_certificate, by_key, by_known_key, by_own_key]
-
-
-def app_of(cloud: SmallCloud, assertion: Any, tenant: str) -> msal.ConfidentialClientApplication:
-    return msal.ConfidentialClientApplication(
-        CLIENT_ID,
-        client_credential={"client_assertion": assertion},
-        authority=f"{cloud.url}/{tenant}",
-        instance_discovery=False,
-        verify=cloud.ca_bundle,
-    )
-
-
-def sign_in(cloud: SmallCloud, assertion: Any, tenant: str = TENANTS[0]) -> dict[str, Any]:
-    result: dict[str, Any] = app_of(cloud, assertion, tenant).acquire_token_for_client(SCOPES)
-    return result
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "RS256"])
@@ -104,6 +59,31 @@ def test_azure_identity_signs_in_to_two_tenants_with_one_object(
         with credential:
             assert credential.get_token(*SCOPES).token == f"token of {tenant}"
     assert cloud.count("sign") == (0 if make is by_own_key else 2)
+
+
+def test_azure_identitys_asynchronous_credential_takes_the_same_function(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    identity = pytest.importorskip("azure.identity.aio")
+    transport = pytest.importorskip("azure.core.pipeline.transport")
+    assertion = by_certificate(cloud, options)
+
+    async def ask(tenant: str) -> str:
+        credential = identity.ClientAssertionCredential(
+            tenant,
+            CLIENT_ID,
+            assertion.bind(CLIENT_ID, tenant),
+            authority=cloud.url,
+            disable_instance_discovery=True,
+            connection_verify=cloud.ca_bundle,
+            transport=transport.AsyncioRequestsTransport(),
+        )
+        async with credential:
+            return str((await credential.get_token(*SCOPES)).token)
+
+    for tenant in TENANTS:
+        assert asyncio.run(ask(tenant)) == f"token of {tenant}"
+    assert cloud.count("sign") == 2
 
 
 def test_the_wrong_algorithm_is_refused_early(cloud: SmallCloud, options: dict[str, Any]) -> None:
@@ -160,88 +140,15 @@ def test_thirty_two_cold_threads_sign_once_for_each_tenant(
     assert cloud.count("certificates") == (1 if make is by_certificate else 0)
 
 
-def test_a_new_version_is_taken_up_within_the_period(
-    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
-) -> None:
-    assertion = by_certificate(cloud, options).bind(CLIENT_ID, TENANTS[0])
-    old = jwt.get_unverified_header(assertion())["x5t#S256"]
-    rotated = cloud.create()
-    clock.offset += REREAD_PERIOD - 30
-    assert jwt.get_unverified_header(assertion())["x5t#S256"] == old
-    clock.offset += 31
-    assert jwt.get_unverified_header(assertion())["x5t#S256"] == rotated.x5t_s256
-    assert cloud.count("certificates") == 2
-
-
-def test_a_new_version_is_taken_up_when_invalidated(
-    cloud: SmallCloud, options: dict[str, Any]
-) -> None:
-    assertion = by_certificate(cloud, options)
-    assert "access_token" in sign_in(cloud, assertion)
-    del cloud.registered[0]
-    rotated = cloud.create()
-    assert "AADSTS700027" in sign_in(cloud, assertion)["error_description"]
-    assertion.invalidate()
-    assert "access_token" in sign_in(cloud, assertion)
-    assert jwt.get_unverified_header(cloud.assertions[-1])["x5t#S256"] == rotated.x5t_s256
-
-
-@pytest.mark.parametrize("leg", ["/certificates/app", "/sign"])
-def test_what_is_made_while_it_is_invalidated_is_not_kept(
-    cloud: SmallCloud, options: dict[str, Any], leg: str
-) -> None:
-    assertion = by_certificate(cloud, options)
-    bound = assertion.bind(CLIENT_ID, TENANTS[0])
-    rotated = cloud.create()
-
-    def rotate(call: Any) -> None:
-        if call.path.endswith(leg):
-            cloud.wrong.clear()
-            assertion.invalidate()
-
-    cloud.versions["app"].pop()
-    cloud.wrong.append(rotate)
-    old = bound()
-    cloud.versions["app"].append(rotated)
-    new = bound()
-    assert new != old
-    assert jwt.get_unverified_header(new)["x5t#S256"] == rotated.x5t_s256
-
-
-def test_a_pinned_version_stays(
-    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
-) -> None:
-    first = cloud.create()
-    assertion = KeyVaultCertificateAssertion(cloud.url, "app", **options, version=first.version)
-    cloud.create()
-    for _ in range(3):
-        assert "access_token" in sign_in(cloud, assertion)
-        clock.offset += REREAD_PERIOD
-    named = {jwt.get_unverified_header(one)["x5t#S256"] for one in cloud.assertions}
-    assert named == {first.x5t_s256}
-    assert cloud.count("certificates") == 1
-
-
-def test_a_version_taken_out_of_use_gives_way_to_the_newest(
-    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
-) -> None:
-    assertion = by_certificate(cloud, options)
-    assert "access_token" in sign_in(cloud, assertion)
-    cloud.disabled.add(cloud.versions["app"][0].version)
-    rotated = cloud.create()
-    clock.offset += 600
-    assert "access_token" in sign_in(cloud, assertion)
-    assert jwt.get_unverified_header(cloud.assertions[-1])["x5t#S256"] == rotated.x5t_s256
-
-
 def test_the_certificate_itself_is_sent_when_asked(
     cloud: SmallCloud, options: dict[str, Any]
 ) -> None:
     for make in (by_certificate, by_own_key):
         sign_in(cloud, make(cloud, options, send_x5c=True))
         header = jwt.get_unverified_header(cloud.assertions[-1])
-        assert len(header["x5c"]) == 1, "the leaf only"
-        assert "x5c" not in header["x5t#S256"]
+        (leaf,) = header["x5c"]  # without its issuers
+        named = b64url_encode(hashlib.sha256(base64.b64decode(leaf)).digest())
+        assert named == header["x5t#S256"]
 
 
 def test_a_clock_that_is_set_back_makes_a_new_assertion(
@@ -252,6 +159,7 @@ def test_a_clock_that_is_set_back_makes_a_new_assertion(
     ahead = bound()
     clock.offset = 0.0
     behind = bound()
+    assert cloud.count("certificates") == 2, "nobody knows how old the first one is"
     public = f"https://login.microsoftonline.com/{TENANTS[0]}/oauth2/v2.0/token"
     with pytest.raises(jwt.ImmatureSignatureError):
         cloud.check(ahead, CLIENT_ID, [public])
@@ -304,7 +212,7 @@ def test_there_is_a_twin_of_every_kind(cloud: SmallCloud, options: dict[str, Any
     made = cloud.create()
     key = aio.KeyVaultKeyAssertion(cloud.key_id(made), **options, certificate=made.certificate)
     own = aio.SignedAssertion(made.key, made.certificate)
-    federated = aio.ManagedIdentityAssertion(lambda audience: f"token for {audience}")
+    federated = aio.ManagedIdentityAssertion(lambda audience: f"token-for-{audience}")
     context = {"client_id": CLIENT_ID, "token_endpoint": f"{cloud.url}/x/oauth2/v2.0/token"}
 
     async def ask() -> list[str]:
@@ -312,7 +220,20 @@ def test_there_is_a_twin_of_every_kind(cloud: SmallCloud, options: dict[str, Any
 
     first, second, third = asyncio.run(ask())
     assert first.count(".") == second.count(".") == 2
-    assert third == "token for api://AzureADTokenExchange"
+    assert third == "token-for-api://AzureADTokenExchange"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_a_forked_child_waits_for_no_lock_of_its_parent(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    session = requests.Session()
+    assertion = by_certificate(cloud, {**options, "http_client": session})
+    assertion.bind(CLIENT_ID, TENANTS[0])()
+    with held_by_another_thread(*locks_of(session, cloud.url)):
+        assert works_in_a_child(assertion.bind(CLIENT_ID, TENANTS[1]))
+    assert cloud.count("sign") == 2
+    session.close()
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
@@ -342,6 +263,7 @@ def test_the_default_session_trusts_nothing_else(
     assertion = by_key(cloud, options).bind(CLIENT_ID, TENANTS[0])
     with pytest.raises(ValueError, match="SSLError"):
         assertion()
+    assert options["clock"].sleeps == [], "another try would change nothing"
     session = requests.Session()
     session.verify = cloud.ca_bundle
     trusting = by_key(cloud, options, http_client=session).bind(CLIENT_ID, TENANTS[0])

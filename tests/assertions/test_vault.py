@@ -12,52 +12,19 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from small_cloud import CLIENT_ID, RESOURCE, TENANTS, VAULT_TOKEN, SmallCloud, error, issue
+from small_cloud import SmallCloud, issue
+from vault_calls import always, bound, certificate_of, failing
 
-from msal_msi_v2 import KeyVaultError, MsiV2ClientError, MsiV2Error, MsiV2ServiceError
+from msal_msi_v2 import KeyVaultError, MsiV2ClientError, MsiV2Error
 from msal_msi_v2.assertions import (
     BearerCredential,
     KeyVaultCertificateAssertion,
     KeyVaultKeyAssertion,
     SignedAssertion,
 )
-from msal_msi_v2.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fake_clock import FakeClock
-
-HOST = "https://contoso.vault.azure.net"
-
-
-def bound(assertion: Any) -> Callable[[], str]:
-    made: Callable[[], str] = assertion.bind(CLIENT_ID, TENANTS[0])
-    return made
-
-
-def certificate_of(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> Callable[[], str]:
-    if not cloud.versions:
-        cloud.create()
-    return bound(KeyVaultCertificateAssertion(cloud.url, "app", **{**options, **more}))
-
-
-def always(status: int, payload: Any = b"", **headers: str) -> Any:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return lambda _call: (status, names, payload)
-
-
-def failing(cloud: SmallCloud, options: dict[str, Any], **more: Any) -> KeyVaultError:
-    with pytest.raises(KeyVaultError) as caught:
-        certificate_of(cloud, options, **more)()
-    assert isinstance(caught.value, MsiV2ServiceError)
-    assert caught.value.correlation_id
-    assert any(
-        call.headers["x-ms-client-request-id"] == caught.value.correlation_id
-        for call in cloud.calls
-    )
-    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -136,39 +103,6 @@ def test_a_token_that_is_refused(cloud: SmallCloud, options: dict[str, Any]) -> 
     assert (found.error, found.status_code) == ("key_vault_unauthorized", 401)
 
 
-def test_a_throttled_vault_is_waited_for_as_it_says(
-    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
-) -> None:
-    answers = [always(429, Retry_After="7"), always(429), always(503)]
-    cloud.wrong.append(lambda call: answers.pop(0)(call) if answers else None)
-    assert certificate_of(cloud, options)()
-    assert clock.sleeps == [7.0, 2.0, 4.0]
-
-
-def test_a_throttled_vault_is_given_up_in_the_end(
-    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
-) -> None:
-    cloud.wrong.append(always(429, error("Throttled", "slow down")))
-    found = failing(cloud, options)
-    assert (found.error, found.is_retryable) == ("key_vault_throttled", True)
-    assert clock.sleeps == [1.0, 2.0, 4.0]
-
-
-def test_a_long_wait_is_the_callers(
-    cloud: SmallCloud, options: dict[str, Any], clock: FakeClock
-) -> None:
-    cloud.wrong.append(always(429, Retry_After="3600"))
-    assert failing(cloud, options).error == "key_vault_throttled"
-    assert clock.sleeps == []
-
-
-def test_a_failing_vault(cloud: SmallCloud, options: dict[str, Any], clock: FakeClock) -> None:
-    cloud.wrong.append(always(500, b"<html>"))
-    found = failing(cloud, options)
-    assert (found.error, found.is_retryable) == ("key_vault_unavailable", True)
-    assert len(clock.sleeps) == 3
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -208,6 +142,22 @@ def test_a_certificate_whose_key_is_elsewhere(cloud: SmallCloud, options: dict[s
     assert len(cloud.calls) == 1
 
 
+def test_a_certificate_of_another_version_than_the_pinned_one(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    pinned, other = cloud.create(), cloud.create()
+    cloud.wrong.append(
+        lambda call: (
+            (200, {}, cloud.describe(other, cloud.url))
+            if call.path.startswith("/certificates")
+            else None
+        )
+    )
+    found = failing(cloud, options, version=pinned.version)
+    assert found.error == "key_vault_request_failed"
+    assert cloud.count("sign") == 0
+
+
 def test_a_certificate_that_is_not_rsa(cloud: SmallCloud, options: dict[str, Any]) -> None:
     made = cloud.create()
     old = made.certificate
@@ -221,23 +171,15 @@ def test_a_certificate_that_is_not_rsa(cloud: SmallCloud, options: dict[str, Any
     assert caught.value.error == "key_vault_key_unusable"
 
 
-def test_a_vault_that_is_not_there(options: dict[str, Any]) -> None:
-    assertion = KeyVaultCertificateAssertion("https://localhost:9", "app", **options)
-    with pytest.raises(TransportError) as caught:
-        bound(assertion)()
-    assert caught.value.correlation_id
-    assert "localhost" in str(caught.value)
-
-
 def wrong_key(cloud: SmallCloud) -> None:
-    """Have the vault sign with another key than the certificate's."""
-    made, other = cloud.versions["app"][-1], issue("other")
+    """Have the vault sign with another key than the certificate's, and not say so."""
+    made, other = cloud.versions["app"][-1], issue("app")
 
     def sign(call: Any) -> Any:
         if not call.path.endswith("/sign"):
             return None
         object.__setattr__(other, "version", made.version)
-        return 200, {}, cloud.sign(other, json.loads(call.body))
+        return 200, {}, cloud.sign(other, json.loads(call.body), cloud.url)
 
     cloud.wrong.append(sign)
 
@@ -268,6 +210,45 @@ def test_with_a_thumbprint_alone_another_key_is_not_noticed(
     assert bound(assertion)(), "so Entra is the first to know; the documentation says so"
 
 
+def says_it_signed_with(cloud: SmallCloud, key_id: str) -> None:
+    def sign(call: Any) -> Any:
+        if not call.path.endswith("/sign"):
+            return None
+        made = cloud.versions["app"][-1]
+        return 200, {}, {**cloud.sign(made, json.loads(call.body), cloud.url), "kid": key_id}
+
+    cloud.wrong.append(sign)
+
+
+@pytest.mark.parametrize(
+    "key_id",
+    [
+        "{host}/keys/app/00000000000000000000000000000002",
+        "{host}/keys/other/{version}",
+        "https://evil.example/keys/app/{version}",
+        "{host}/keys/app",
+        "{host}/certificates/app/{version}",
+    ],
+)
+def test_a_vault_that_signs_with_another_key_and_says_so(
+    cloud: SmallCloud, options: dict[str, Any], key_id: str
+) -> None:
+    made = cloud.create()
+    says_it_signed_with(cloud, key_id.format(host=cloud.url, version=made.version))
+    assert failing(cloud, options).error == "key_vault_request_failed"
+    alone = KeyVaultKeyAssertion(cloud.key_id(made), **options, thumbprint_sha256=made.x5t_s256)
+    with pytest.raises(KeyVaultError, match="not the one") as caught:
+        bound(alone)()
+    assert caught.value.error == "key_vault_request_failed"
+
+
+def test_a_vault_may_write_the_keys_id_in_other_cases(
+    cloud: SmallCloud, options: dict[str, Any]
+) -> None:
+    says_it_signed_with(cloud, cloud.key_id(cloud.create()).upper())
+    assert certificate_of(cloud, options)()
+
+
 def test_an_exportable_key_is_warned_of_once_a_version(
     cloud: SmallCloud, options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -281,248 +262,6 @@ def test_an_exportable_key_is_warned_of_once_a_version(
     (record,) = [one for one in caplog.records if "exportable" in one.message]
     assert record.levelno == logging.WARNING
     assert cloud.versions["app"][0].version in record.message
-
-
-# What tokens are for
-
-
-def challenged(text: str | None) -> Any:
-    headers = {} if text is None else {"WWW-Authenticate": text}
-    return lambda _call: (401, headers, b"")
-
-
-def asked_tokens(cloud: SmallCloud, detour: requests.Session, host: str = HOST) -> list[str]:
-    """Ask for an assertion, and return the resources that tokens were asked for."""
-    asked: list[str] = []
-
-    def credential(resource: str) -> str:
-        asked.append(resource)
-        return VAULT_TOKEN
-
-    cloud.versions["app"] = [issue("app")]
-    assertion = KeyVaultCertificateAssertion(host, "app", credential, http_client=detour)
-    try:
-        bound(assertion)()
-    finally:
-        shown = [call.headers.get("authorization") for call in cloud.calls]
-        assert set(shown) <= {None, f"Bearer {VAULT_TOKEN}"}
-        assert shown[0] is None, "the first request shows nothing"
-        if not asked:
-            assert set(shown) == {None}
-    return asked
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "https://contoso.vault.azure.net",
-        "https://CONTOSO.vault.azure.net",
-        "https://contoso.privatelink.vault.azure.net",
-    ],
-)
-def test_a_vault_says_what_its_tokens_are_for(
-    cloud: SmallCloud, detour: requests.Session, host: str
-) -> None:
-    assert set(asked_tokens(cloud, detour, host)) == {RESOURCE}
-    assert cloud.calls[0].body == b""
-    assert len(cloud.calls) == 3, "challenge, read, sign"
-
-
-@pytest.mark.parametrize(
-    "challenge",
-    [
-        'Bearer authorization="https://login.microsoftonline.com/t", scope="https://vault.azure.net/.default"',
-        'PoP nonce="x", Bearer authorization="https://a", resource="https://vault.azure.net"',
-        'bearer Resource="https://vault.azure.net/"',
-    ],
-)
-def test_challenges_of_other_shapes(
-    cloud: SmallCloud, detour: requests.Session, challenge: str
-) -> None:
-    answers = [challenged(challenge)]
-    cloud.wrong.append(lambda call: answers.pop(0)(call) if answers else None)
-    assert set(asked_tokens(cloud, detour)) == {RESOURCE}
-
-
-@pytest.mark.parametrize(
-    "challenge",
-    [
-        'Bearer authorization="https://a", resource="https://graph.microsoft.com"',
-        'Bearer authorization="https://a", resource="https://azure.net.evil.example"',
-        'Bearer authorization="https://a", resource="https://ault.azure.net"',
-        'Bearer authorization="https://a", resource="https://net"',
-        'Bearer authorization="https://a", resource="https://"',
-        'Bearer authorization="https://a", resource="http://vault.azure.net"',
-        'Bearer authorization="https://a", resource="vault.azure.net"',
-        'Bearer authorization="https://a", resource="https://graph.microsoft.com/.vault.azure.net"',
-        'Bearer authorization="https://a", resource="https://graph.microsoft.com@vault.azure.net"',
-        'Bearer resource="https://vault.azure.net", resource="https://graph.microsoft.com"',
-        'Bearer resource="https://vault.azure.net", Bearer resource="https://x.vault.azure.net"',
-        'Bearer scope="https://graph.microsoft.com/.default"',
-        'Bearer authorization="https://a"',
-        'Basic realm="x"',
-        "",
-        None,
-    ],
-)
-def test_hostile_challenges_get_no_token(
-    cloud: SmallCloud, detour: requests.Session, challenge: str | None
-) -> None:
-    cloud.wrong.append(challenged(challenge))
-    with pytest.raises(KeyVaultError) as caught:
-        asked_tokens(cloud, detour)
-    assert caught.value.error == "key_vault_challenge_refused"
-    assert len(cloud.calls) == 1
-    assert caught.value.correlation_id
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["https://evil.example", "https://vault.azure.net.evil.example", "https://evilvault.azure.net"],
-)
-def test_a_hostile_vault_gets_no_token(
-    cloud: SmallCloud, detour: requests.Session, host: str
-) -> None:
-    with pytest.raises(KeyVaultError) as caught:
-        asked_tokens(cloud, detour, host)
-    assert caught.value.error == "key_vault_challenge_refused"
-    with pytest.raises(MsiV2ClientError) as refused:
-        KeyVaultCertificateAssertion(host, "app", lambda _: "token", resource=RESOURCE)
-    assert refused.value.error == "invalid_request"
-
-
-def test_a_vault_on_this_machine_needs_its_resource_named(
-    cloud: SmallCloud, options: dict[str, Any]
-) -> None:
-    assert failing(cloud, options, resource=None).error == "key_vault_challenge_refused"
-    assert {call.headers.get("authorization") for call in cloud.calls} == {None}
-    assert certificate_of(cloud, options)()
-    local = cloud.url.replace("localhost", "127.0.0.1")
-    made = KeyVaultKeyAssertion(f"{local}/keys/a/b", **options, thumbprint_sha256="0" * 64)
-    assert made is not None
-
-
-def test_a_throttled_challenge(
-    cloud: SmallCloud, detour: requests.Session, slept: list[float]
-) -> None:
-    cloud.wrong.append(always(429))
-    with pytest.raises(KeyVaultError) as caught:
-        asked_tokens(cloud, detour)
-    assert caught.value.error == "key_vault_throttled"
-    assert slept == [1.0, 2.0, 4.0]
-
-
-def test_passwords_of_netrc_are_not_sent(
-    cloud: SmallCloud, options: dict[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine localhost login a password b\n")
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert certificate_of(cloud, options)()
-    with pytest.raises(KeyVaultError):
-        certificate_of(cloud, options, resource=None)()
-    shown = {call.headers.get("authorization") for call in cloud.calls}
-    assert shown == {None, f"Bearer {VAULT_TOKEN}"}
-
-
-# Arguments
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "http://contoso.vault.azure.net",
-        "contoso.vault.azure.net",
-        "https://",
-        "https://contoso.vault.azure.net/secrets",
-        "https://contoso.vault.azure.net?x=y",
-        "https://contoso.vault.azure.net#x",
-        "https://user@contoso.vault.azure.net",
-    ],
-)
-def test_what_is_no_vaults_url_is_refused(url: str, options: dict[str, Any]) -> None:
-    with pytest.raises(MsiV2ClientError, match="https and a host alone"):
-        KeyVaultCertificateAssertion(url, "app", **options)
-
-
-@pytest.mark.parametrize(
-    "key_id",
-    [
-        f"{HOST}/keys/name",
-        f"{HOST}/secrets/name/1",
-        f"{HOST}/keys/name/1/sign",
-        f"{HOST}/keys/name/1?x=y",
-        f"{HOST}/keys/na%2Fme/1",
-        f"{HOST}/keys//1",
-        "http://contoso.vault.azure.net/keys/name/1",
-    ],
-)
-def test_what_is_no_key_id_is_refused(key_id: str, options: dict[str, Any]) -> None:
-    with pytest.raises(MsiV2ClientError) as caught:
-        KeyVaultKeyAssertion(key_id, **options, thumbprint_sha256="0" * 64)
-    assert caught.value.error == "invalid_request"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"certificate_name": "../keys/x"},
-        {"certificate_name": ""},
-        {"version": "1/2"},
-        {"algorithm": "HS256"},
-        {"credential": 5},
-        {"credential": requests},
-        {"resource": "https://graph.microsoft.com"},
-    ],
-)
-def test_wrong_arguments(wrong: dict[str, Any], options: dict[str, Any]) -> None:
-    arguments = {"vault_url": HOST, "certificate_name": "app", **options, **wrong}
-    with pytest.raises(MsiV2ClientError) as caught:
-        KeyVaultCertificateAssertion(**arguments)
-    assert caught.value.error == "invalid_request"
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        {},
-        {"thumbprint": "0" * 40},
-        {"thumbprint_sha256": "0" * 40},
-        {"thumbprint_sha256": "not one"},
-        {"thumbprint_sha256": "0" * 64, "thumbprint": "0" * 40},
-        {"certificate": "no certificate"},
-        {"certificate": 5},
-    ],
-)
-def test_the_certificate_of_a_key_is_named_in_one_way(
-    names: dict[str, Any], options: dict[str, Any]
-) -> None:
-    with pytest.raises(MsiV2ClientError) as caught:
-        KeyVaultKeyAssertion(f"{HOST}/keys/name/1", **options, **names)
-    assert caught.value.error == "invalid_request"
-
-
-def test_thumbprints_in_all_their_forms(cloud: SmallCloud, options: dict[str, Any]) -> None:
-    made = cloud.create()
-    sha256 = made.certificate.fingerprint(hashes.SHA256())
-    forms: list[dict[str, Any]] = [
-        {"thumbprint_sha256": made.x5t_s256},
-        {"thumbprint_sha256": sha256.hex(":").upper()},
-        {"thumbprint": made.thumbprint, "algorithm": "RS256"},
-        {"thumbprint_sha256": made.x5t_s256, "algorithm": "RS256"},
-        {"certificate": made.certificate.public_bytes(Encoding.PEM).decode()},
-    ]
-    public = f"https://login.microsoftonline.com/{TENANTS[0]}/oauth2/v2.0/token"
-    for form in forms:
-        assertion = KeyVaultKeyAssertion(cloud.key_id(made), **options, **form)
-        cloud.check(bound(assertion)(), CLIENT_ID, [public])
-
-
-def test_a_session_that_verifies_nobody_is_refused(options: dict[str, Any]) -> None:
-    session = requests.Session()
-    session.verify = False
-    with pytest.raises(MsiV2ClientError, match="verify"):
-        KeyVaultCertificateAssertion(HOST, "app", **{**options, "http_client": session})
 
 
 def test_an_unsigned_credential_failure_passes_as_it_is(

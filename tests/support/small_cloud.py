@@ -36,6 +36,9 @@ VAULT_TOKEN = "a-token-for-the-vault-and-for-nothing-else-at-all"
 RESOURCE = "https://vault.azure.net"
 CHALLENGE = f'Bearer authorization="https://login.microsoftonline.com/x", resource="{RESOURCE}"'
 
+HANG_UP = 0
+"""A status: the connection is closed, and nothing is answered."""
+
 Answer = tuple[int, Mapping[str, str], Any]
 
 
@@ -192,7 +195,7 @@ class SmallCloud:
             return 200, {}, self.describe(found[0], self.base(call))
         if wanted in self.disabled:
             return 403, {}, error("Forbidden", "on a disabled key", "KeyDisabled")
-        return 200, {}, self.sign(found[0], json.loads(call.body))
+        return 200, {}, self.sign(found[0], json.loads(call.body), self.base(call))
 
     def describe(self, one: Version, base: str) -> dict[str, Any]:
         return {
@@ -201,14 +204,14 @@ class SmallCloud:
             "policy": {"key_props": {"kty": "RSA", "exportable": one.exportable}},
         }
 
-    def sign(self, one: Version, wanted: dict[str, str]) -> dict[str, str]:
+    def sign(self, one: Version, wanted: dict[str, str], base: str) -> dict[str, str]:
         kinds = {
             "PS256": padding.PSS(padding.MGF1(hashes.SHA256()), 32),
             "RS256": padding.PKCS1v15(),
         }
         digest = base64.urlsafe_b64decode(wanted["value"] + "=")
         signature = one.key.sign(digest, kinds[wanted["alg"]], utils.Prehashed(hashes.SHA256()))
-        return {"kid": self.key_id(one), "value": b64url(signature)}
+        return {"kid": self.key_id(one, base), "value": b64url(signature)}
 
     def _log_in(self, tenant: str, call: Call) -> Answer:
         base = f"{self.base(call)}/{tenant}"
@@ -266,6 +269,9 @@ class SmallCloud:
                 call = Call(self.command, path, query, headers, body)
                 cloud.calls.append(call)
                 status, extra, payload = cloud.answer(call)
+                if status == HANG_UP:
+                    self.close_connection = True
+                    return
                 data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
                 self.send_response(status)
                 for name, value in {**extra, "Content-Length": str(len(data))}.items():

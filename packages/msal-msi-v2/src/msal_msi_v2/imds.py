@@ -9,6 +9,7 @@ import requests
 
 from .errors import MsiV2ServiceError, TransportError, TransportFailure
 from .fork import renew_after_fork
+from .http.borrowed import renew_connections, retries_by_itself
 from .http.failures import failure_of
 from .protocol.messages import REQUEST_FAILED, Request, Response, read_body
 from .protocol.retry import IMDS, RetryPolicy
@@ -44,8 +45,7 @@ class ImdsClient:
 
     def renew_after_fork(self) -> None:
         """Drop the session's connections: over the parent's, answers would be swapped."""
-        if isinstance(self._http_client, requests.Session):
-            self._http_client.close()  # its adapters' idle connections; it stays usable
+        renew_connections(self._http_client)
 
     def send(self, request: Request, policy: RetryPolicy = IMDS) -> Response:
         """Send a request, again where that is worth it, and read its answer, whatever its status.
@@ -57,19 +57,9 @@ class ImdsClient:
                 is too long.
             TransportError: No answer came back.
         """
-        if self._retries_by_itself(request.url):
+        if retries_by_itself(self._http_client, request.url):
             return self._send_once(request)
         return send_with_retries(lambda: self._send_once(request), policy, self._clock)
-
-    def _retries_by_itself(self, url: str) -> bool:
-        if not isinstance(self._http_client, requests.Session):
-            return False
-        try:
-            retries = getattr(self._http_client.get_adapter(url), "max_retries", None)
-        except requests.exceptions.InvalidSchema:
-            return False  # sending will say so
-        kinds = ("total", "connect", "read", "status", "other")
-        return any(getattr(retries, kind, None) for kind in kinds)
 
     def _send_once(self, request: Request) -> Response:
         try:

@@ -11,6 +11,7 @@ from msal_msi_v2 import assertions
 from .audience import PUBLIC_AUTHORITY
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Awaitable, Callable, Mapping
 
 __all__ = [
@@ -45,7 +46,11 @@ class AsyncClientAssertion:
         return await asyncio.to_thread(self.assertion, context)
 
     def bind(
-        self, client_id: str, tenant_id: str, *, authority: str = PUBLIC_AUTHORITY
+        self,
+        client_id: str | uuid.UUID,
+        tenant_id: str | uuid.UUID,
+        *,
+        authority: str = PUBLIC_AUTHORITY,
     ) -> Callable[[], Awaitable[str]]:
         """Return the callable without parameters, to be awaited; see ``ClientAssertion``."""
         bound = self.assertion.bind(client_id, tenant_id, authority=authority)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from msal.authority import WELL_KNOWN_AUTHORITY_HOSTS
 
 from msal_msi_v2.errors import MsiV2ClientError
+from msal_msi_v2.protocol.authority import check_tenant, https_origin
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Mapping
 
 PUBLIC_AUTHORITY = "https://login.microsoftonline.com"
-_TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
-_NO_TENANTS = frozenset({"common", "organizations", "consumers"})
 
 
 def read_context(context: Mapping[str, Any]) -> tuple[str, str]:
@@ -26,19 +26,20 @@ def read_context(context: Mapping[str, Any]) -> tuple[str, str]:
             it; with ``azure_region=`` the endpoint is a regional one.
 
     Raises:
-        MsiV2ClientError: ``invalid_request``: either is missing.
+        MsiV2ClientError: ``invalid_request``: either is missing, or the endpoint is no URL.
     """
     client_id, endpoint = (
         context.get(name) if hasattr(context, "get") else None
         for name in ("client_id", "token_endpoint")
     )
-    if not (isinstance(client_id, str) and client_id and isinstance(endpoint, str) and endpoint):
-        raise MsiV2ClientError(
-            "invalid_request",
-            "An assertion is called with a dict of client_id and token_endpoint, as msal does. "
-            "For azure-identity pass assertion.bind(client_id, tenant_id).",
-        )
-    return client_id, central_endpoint(endpoint)
+    if isinstance(client_id, str) and client_id and isinstance(endpoint, str) and endpoint:
+        with suppress(ValueError):  # an endpoint that is no URL
+            return client_id, central_endpoint(endpoint)
+    raise MsiV2ClientError(
+        "invalid_request",
+        "An assertion is called with a dict of client_id and token_endpoint, as msal does. "
+        "For azure-identity pass assertion.bind(client_id, tenant_id).",
+    )
 
 
 def central_endpoint(token_endpoint: str) -> str:
@@ -58,27 +59,23 @@ def central_endpoint(token_endpoint: str) -> str:
     return parts._replace(netloc=public if central == "login.microsoft.com" else central).geturl()
 
 
-def endpoint_of(tenant_id: str, authority: str) -> str:
+def endpoint_of(tenant_id: str | uuid.UUID, authority: str) -> str:
     """Return the token endpoint of a tenant.
 
     Args:
         tenant_id: The tenant, a GUID or a domain name.
-        authority: Base URL or host of the cloud's login service.
+        authority: The cloud's login service, an https URL of a host alone, or the host.
 
     Raises:
-        MsiV2ClientError: ``invalid_request``: that is no tenant, or no https URL.
+        MsiV2ClientError: ``invalid_request``: that is no tenant, or no such URL.
     """
-    if not _TENANT.fullmatch(tenant_id) or tenant_id.lower() in _NO_TENANTS:
+    tenant = check_tenant(tenant_id)
+    text = str(authority or "")
+    base = https_origin(text if "://" in text else f"https://{text}")
+    if base is None:
         raise MsiV2ClientError(
             "invalid_request",
-            f"tenant_id is {tenant_id!r}; an application asks in one tenant, named by its GUID or "
-            "domain name.",
+            f"authority must be https and a host alone, e.g. {PUBLIC_AUTHORITY!r}: pass it "
+            "without the tenant, which is named by tenant_id.",
         )
-    base = authority if "://" in authority else f"https://{authority}"
-    parts = urlsplit(base)
-    if parts.scheme != "https" or not parts.netloc:
-        raise MsiV2ClientError(
-            "invalid_request",
-            f"authority is {authority!r}; it must be an https URL, e.g. {PUBLIC_AUTHORITY!r}.",
-        )
-    return f"{base.rstrip('/')}/{tenant_id}/oauth2/v2.0/token"
+    return f"{base}/{tenant}/oauth2/v2.0/token"

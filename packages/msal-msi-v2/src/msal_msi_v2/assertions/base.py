@@ -47,20 +47,25 @@ class ClientAssertion(ABC):
         """
 
     def bind(
-        self, client_id: str, tenant_id: str, *, authority: str = PUBLIC_AUTHORITY
+        self,
+        client_id: str | uuid.UUID,
+        tenant_id: str | uuid.UUID,
+        *,
+        authority: str = PUBLIC_AUTHORITY,
     ) -> Callable[[], str]:
         """Return the callable without parameters that azure-identity wants.
 
         Args:
             client_id: The application's client id.
             tenant_id: The tenant to ask in, a GUID or a domain name.
-            authority: The login service of a national cloud, e.g.
+            authority: The login service of a national cloud, without the tenant, e.g.
                 ``"https://login.microsoftonline.us"``.
 
         Raises:
             MsiV2ClientError: ``invalid_request``: an argument is wrong.
         """
-        context = {"client_id": client_id, "token_endpoint": endpoint_of(tenant_id, authority)}
+        named = str(client_id) if isinstance(client_id, uuid.UUID) else client_id
+        context = {"client_id": named, "token_endpoint": endpoint_of(tenant_id, authority)}
         read_context(context)
         return partial(self, context)
 
@@ -97,12 +102,24 @@ class SigningAssertion(ClientAssertion):
         # First: one that is invalidated while it is made is kept where nobody looks any more.
         cache = self._cache
         signer = self._signer()
-        name = AssertionName(client_id, audience, signer.key_version)
-        return cache.get(name, lambda: self._make(name, signer))
+        try:
+            return self._get(cache, client_id, audience, signer)
+        except MsiV2Error as exc:
+            if not self._is_superseded(signer, exc):
+                raise
+        return self._get(cache, client_id, audience, self._signer())
 
     def invalidate(self) -> None:
         """Forget every assertion that is kept; see ``ClientAssertion``."""
         self._cache = AssertionCache(self._clock)
+
+    def _is_superseded(self, signer: Signer, error: MsiV2Error) -> bool:  # noqa: ARG002 - a subclass looks
+        """Tell whether another key may sign in place of one that failed to."""
+        return False
+
+    def _get(self, cache: AssertionCache, client_id: str, audience: str, signer: Signer) -> str:
+        name = AssertionName(client_id, audience, signer.key_version)
+        return cache.get(name, lambda: self._make(name, signer))
 
     def _make(self, name: AssertionName, signer: Signer) -> Assertion:
         guid = str(uuid.uuid4())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
 
 from msal_msi_v2.errors import KeyVaultError, MsiV2ClientError
 
 REFUSED = "key_vault_challenge_refused"
+_RESOURCE = re.compile(r"https://([a-z0-9-]+(?:\.[a-z0-9-]+)+)")
 _PARAMETER = r'[A-Za-z_]+="[^"]*"'
 _BEARER = re.compile(rf"(?:^|,)\s*Bearer\s+({_PARAMETER}(?:\s*,\s*{_PARAMETER})*)", re.IGNORECASE)
 
@@ -57,9 +57,9 @@ def check_resource(resource: str, host: str) -> str:
     Raises:
         MsiV2ClientError: ``invalid_request``: the vault is none of the resource's.
     """
-    resource = resource.rstrip("/")
-    if belongs(host, resource) or (urlsplit(resource).scheme == "https" and _is_loopback(host)):
-        return resource
+    plain = str(resource).rstrip("/")
+    if belongs(host, plain) or (plain.startswith("https://") and _is_loopback(host)):
+        return plain
     raise MsiV2ClientError(
         "invalid_request",
         f"resource is {resource!r}, and the vault {host!r} is none of its hosts: a token for it "
@@ -69,13 +69,8 @@ def check_resource(resource: str, host: str) -> str:
 
 def belongs(host: str, resource: str) -> bool:
     """Tell whether a vault's host is the resource's, or one below it."""
-    parts = urlsplit(resource)
-    owner = parts.netloc.lower()
-    if resource.lower() != f"https://{owner}" or not re.fullmatch(
-        r"[a-z0-9-]+(\.[a-z0-9-]+)+", owner
-    ):
-        return False
-    return host == owner or host.endswith(f".{owner}")
+    found = _RESOURCE.fullmatch(resource.lower())
+    return found is not None and (host == found[1] or host.endswith(f".{found[1]}"))
 
 
 def _named(name: str, parameters: str) -> list[str]:

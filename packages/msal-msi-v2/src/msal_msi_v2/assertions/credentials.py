@@ -6,15 +6,14 @@ import inspect
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msal
+import requests
 
 from msal_msi_v2.client import ManagedIdentityClient
 from msal_msi_v2.errors import MsiV2ClientError, MsiV2ServiceError, quote
-from msal_msi_v2.protocol.token import read_claims
+from msal_msi_v2.protocol.token import is_token, read_claims
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import requests
 
     from msal_msi_v2.strength import MtlsBindingStrength
 
@@ -91,7 +90,8 @@ class _TokenCredential:
         get_token_info = getattr(self._credential, "get_token_info", None)
         found = (get_token_info or self._credential.get_token)(f"{resource}/.default")
         _refuse_coroutine(found)
-        return _check_bearer(found.token, getattr(found, "token_type", "Bearer"))
+        kind = str(getattr(found, "token_type", None) or "Bearer")
+        return _check_bearer(getattr(found, "token", None), kind)
 
 
 class _Function:
@@ -104,6 +104,28 @@ class _Function:
         found = self._function(resource)
         _refuse_coroutine(found)
         return _check_bearer(found, "Bearer")
+
+
+class Authorization(requests.auth.AuthBase):
+    """Shows a bearer token, or nothing: neither a password of .netrc nor the session's own."""
+
+    def __init__(self, token: str | None = None) -> None:
+        """Take the token; ``None``: nothing is shown."""
+        self._token = token
+        self._shown: list[requests.PreparedRequest] = []
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put it on a request."""
+        request.headers.pop("Authorization", None)
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        self._shown.append(request)
+        return request
+
+    def withdraw(self) -> None:
+        """Take the token off what was sent: exceptions of requests hold on to their request."""
+        for request in self._shown:
+            request.headers.pop("Authorization", None)
 
 
 def vault_credential(credential: Any) -> BoundCredential | Bearer:
@@ -142,9 +164,13 @@ def bearer(credential: Any) -> Bearer:
 
 
 def _check_bearer(token: Any, kind: str) -> str:
-    """Refuse to show a bound token as if it were a bearer token."""
-    if not isinstance(token, str) or not token.isascii() or not token.strip():
-        raise MsiV2ClientError("invalid_request", "The credential returned no token: ASCII text.")
+    """Refuse what is no token, and to show a bound token as if it were a bearer token."""
+    if not isinstance(token, str) or not is_token(token):
+        raise MsiV2ClientError(
+            "invalid_request",
+            f"The credential returned a {type(token).__name__} that is no token: visible ASCII "
+            "characters, without spaces or line breaks. Check what it reads.",
+        )
     claims = read_claims(token)
     if kind.lower() != "bearer" or (claims is not None and "cnf" in claims):
         raise MsiV2ClientError(

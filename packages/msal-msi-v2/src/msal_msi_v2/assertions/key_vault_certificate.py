@@ -6,18 +6,16 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from msal_msi_v2.errors import KeyVaultError
+from msal_msi_v2.errors import MsiV2Error
 from msal_msi_v2.flight import SingleFlight
 
 from .base import Signer, SigningAssertion
 from .jwt import check_algorithm
-from .refusals import UNUSABLE
+from .refusals import NOT_FOUND, UNUSABLE
 from .rest import VaultConnection
 from .vault import check_name, check_vault_url, check_version, read_certificate, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import requests
 
     from msal_msi_v2.clock import Clock
@@ -32,22 +30,33 @@ REREAD_PERIOD = 3600.0
 
 Rotation leaves the old version valid, so an hour's delay harms nobody; 24 reads a day cost nothing.
 """
+PAUSE = 60.0
+"""Seconds for which a certificate that could not be read again is kept before the next try."""
+_OUT_OF_USE = frozenset({UNUSABLE, NOT_FOUND})
 
 
 @dataclass(frozen=True)
 class _Reading:
-    """A certificate, and when it was read, Unix seconds."""
+    """A certificate.
+
+    Attributes:
+        found: The certificate.
+        since: When it was read, or could not be read again, Unix seconds.
+        period: For how many seconds from then it is taken for the newest.
+    """
 
     found: VaultCertificate
-    read_at: float
+    since: float
+    period: float
 
 
 class KeyVaultCertificateAssertion(SigningAssertion):
     """A client assertion signed by a certificate in Key Vault, whose key never leaves it.
 
     The certificate is read once, and again every hour and after ``invalidate()``, so that a new
-    version is taken up; a pinned ``version`` is not read again. Each signature is checked with the
-    certificate before it is used.
+    version is taken up; a pinned ``version`` is read again after ``invalidate()`` only. If it
+    cannot be read again after an hour, a warning is logged, and the one that is known is kept for
+    another minute. Each signature is checked with the certificate before it is used.
     """
 
     def __init__(
@@ -103,19 +112,6 @@ class KeyVaultCertificateAssertion(SigningAssertion):
         self._flights: SingleFlight[_Reading] = SingleFlight()
         self._warned: set[str] = set()
 
-    def __call__(self, context: Mapping[str, Any]) -> str:
-        """Return an assertion; see ``ClientAssertion``.
-
-        Where the version that is kept was taken out of use, the newest takes its place.
-        """
-        try:
-            return super().__call__(context)
-        except KeyVaultError as exc:
-            if exc.error != UNUSABLE or self._version is not None:
-                raise
-            self._reading = None
-            return super().__call__(context)
-
     def invalidate(self) -> None:
         """Forget the certificate and every assertion; see ``ClientAssertion``."""
         super().invalidate()
@@ -128,6 +124,15 @@ class KeyVaultCertificateAssertion(SigningAssertion):
         header = found.certificate.header(self._algorithm, send_x5c=self._send_x5c)
         return Signer(found.key_id.version, header, lambda signed: self._sign(found, signed))
 
+    def _is_superseded(self, signer: Signer, error: MsiV2Error) -> bool:
+        """Tell whether a version is out of use or deleted, so that the newest takes its place."""
+        if error.error not in _OUT_OF_USE or self._version is not None:
+            return False
+        reading = self._reading
+        if reading is not None and reading.found.key_id.version == signer.key_version:
+            self._reading = None
+        return True
+
     def _certificate(self) -> VaultCertificate:
         flights = self._flights
         reading = self._fresh() or flights.run("", lambda: self._fresh() or self._read(flights))
@@ -137,18 +142,37 @@ class KeyVaultCertificateAssertion(SigningAssertion):
         reading = self._reading
         if reading is None or self._version is not None:
             return reading
-        age = self._clock.now() - reading.read_at
-        return reading if 0 <= age < REREAD_PERIOD else None
+        age = self._clock.now() - reading.since
+        return reading if 0 <= age < reading.period else None
 
     def _read(self, flights: SingleFlight[_Reading]) -> _Reading:
-        found = read_certificate(self._connection, self._name, self._version)
-        self._warn(found)
-        reading = _Reading(found, self._clock.now())
+        reading = self._read_or_keep()
         if flights is self._flights:
             self._reading = reading
         return reading
 
-    def _warn(self, found: VaultCertificate) -> None:
+    def _read_or_keep(self) -> _Reading:
+        try:
+            found = read_certificate(self._connection, self._name, self._version)
+        except Exception as exc:  # a credential raises what it likes
+            known = self._reading
+            if known is None:
+                raise
+            self._warn_of_failure(known.found, exc)
+            return _Reading(known.found, self._clock.now(), PAUSE)
+        self._warn_if_exportable(found)
+        return _Reading(found, self._clock.now(), REREAD_PERIOD)
+
+    def _warn_of_failure(self, kept: VaultCertificate, failure: Exception) -> None:
+        logger.warning(
+            "certificate %s in Key Vault could not be read again, so version %s signs for another "
+            "minute: %s",
+            self._name,
+            kept.key_id.version,
+            failure if isinstance(failure, MsiV2Error) else type(failure).__name__,
+        )
+
+    def _warn_if_exportable(self, found: VaultCertificate) -> None:
         version = found.key_id.version
         if found.exportable and version not in self._warned:
             self._warned.add(version)

@@ -27,8 +27,8 @@ class KeyVaultKeyAssertion(SigningAssertion):
     """A client assertion signed by one version of a key in Key Vault.
 
     Nothing but the signature is asked of the vault. With ``certificate`` each signature is checked
-    before it is used; with a thumbprint alone it cannot be, and Entra is the first to notice that
-    key and thumbprint are of different versions (AADSTS700027).
+    before it is used; with a thumbprint alone, only what the vault says of the key that signed is,
+    and Entra is the first to notice that the thumbprint is of another version (AADSTS700027).
     """
 
     def __init__(
@@ -50,7 +50,8 @@ class KeyVaultKeyAssertion(SigningAssertion):
             key_id: ``https://{vault}/keys/{name}/{version}``.
             credential: What opens the vault; see ``KeyVaultCertificateAssertion``.
             thumbprint_sha256: SHA-256 of the certificate's DER, base64url or hex.
-            thumbprint: SHA-1 of it in hex, as the portal shows it; for ``"RS256"`` only.
+            thumbprint: SHA-1 of it, hex (as the portal shows it) or base64url; for ``"RS256"``
+                only.
             certificate: The certificate itself; exactly one of the three is given.
             algorithm: ``"PS256"`` with ``x5t#S256``, or ``"RS256"`` with ``x5t``.
             resource: See ``KeyVaultCertificateAssertion``.
@@ -103,12 +104,12 @@ def _header(algorithm: Algorithm, sha256: str | None, sha1: str | None) -> dict[
             "PS256 names the certificate by its SHA-256: pass thumbprint_sha256 in place of "
             "thumbprint, or algorithm='RS256'.",
         )
-    return thumbprint_header(algorithm, sha1=_decode(str(sha1), 20), sha256=None)
+    return thumbprint_header(algorithm, sha1=_decode(sha1, 20), sha256=None)
 
 
-def _decode(text: str, size: int) -> bytes:
+def _decode(text: str | None, size: int) -> bytes:
     """Read a thumbprint, hex (perhaps with colons) or base64url."""
-    compact = text.replace(":", "").strip()
+    compact = text.replace(":", "").strip() if isinstance(text, str) else ""
     try:
         if re.fullmatch(rf"[0-9A-Fa-f]{{{2 * size}}}", compact):
             return bytes.fromhex(compact)

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from msal_msi_v2.protocol.messages import Response
 
 UNUSABLE = "key_vault_key_unusable"
+NOT_FOUND = "key_vault_not_found"
 UNAUTHORIZED = 401
 THROTTLED = 429
-_SERVER_ERRORS = 500
+SERVER_ERRORS = range(500, 600)
 _NETWORK = frozenset({"ForbiddenByFirewall", "ForbiddenByConnection"})
 
 
@@ -41,7 +42,7 @@ _MEANINGS: dict[int, tuple[str, str]] = {
         "key_vault_unauthorized",
         "refuses the token. Is the vault in the identity's tenant, and does it take such tokens?",
     ),
-    404: ("key_vault_not_found", "has no such certificate, key or version. Check the names."),
+    404: (NOT_FOUND, "has no such certificate, key or version. Check the names."),
     THROTTLED: ("key_vault_throttled", "is asked too often, by this program or by others."),
 }
 
@@ -59,7 +60,7 @@ def refusal(response: Response, operation: Operation, where: str, guid: str) -> 
     permission = None
     if response.status == 403:  # noqa: PLR2004 - HTTP's own number
         code, meaning, permission = _forbidden(reason, operation)
-    elif response.status >= _SERVER_ERRORS:
+    elif response.status in SERVER_ERRORS:
         code, meaning = "key_vault_unavailable", "fails. Try again later."
     else:
         code, meaning = _MEANINGS.get(
@@ -71,7 +72,7 @@ def refusal(response: Response, operation: Operation, where: str, guid: str) -> 
         f"{describe_failure(response)}",
         correlation_id=guid,
         status_code=response.status,
-        is_retryable=response.status == THROTTLED or response.status >= _SERVER_ERRORS,
+        is_retryable=response.status == THROTTLED or response.status in SERVER_ERRORS,
     )
     error.permission, error.reason = permission, reason
     return error

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
-from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -17,13 +15,14 @@ from msal_msi_v2.errors import (
     TransportError,
 )
 from msal_msi_v2.fork import renew_after_fork
+from msal_msi_v2.http.borrowed import renew_connections, retries_by_itself
 from msal_msi_v2.http.failures import failure_of
 from msal_msi_v2.protocol.messages import Response, parse_object, read_body
-from msal_msi_v2.protocol.retry import parse_retry_after
 
 from .challenge import check_resource, resource_of
-from .credentials import BoundCredential, vault_credential
-from .refusals import THROTTLED, UNAUTHORIZED, refusal
+from .credentials import Authorization, BoundCredential, vault_credential
+from .patience import RETRIES, Patience
+from .refusals import UNAUTHORIZED, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,19 +31,29 @@ if TYPE_CHECKING:
 
     from .refusals import Operation
 
-logger = logging.getLogger("msal_msi_v2")
-
 V = TypeVar("V")
 
 API_VERSION = "7.4"
 TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for an answer."""
-RETRIES = 3
-LONGEST_WAIT = 30.0
-"""Seconds: a vault that wants to be left alone for longer is left to the caller."""
 _SUCCESS = range(200, 300)
 _FAILURES = range(400, 600)
-_SERVER_ERRORS = range(500, 600)
+
+
+class _Request(NamedTuple):
+    """What is sent, at each try.
+
+    Attributes:
+        method: ``GET`` or ``POST``.
+        url: Without its query.
+        guid: The id under which Key Vault logs it.
+        json: Its body; ``None``: it has none.
+    """
+
+    method: str
+    url: str
+    guid: str
+    json: dict[str, str] | None
 
 
 class VaultConnection:
@@ -88,7 +97,7 @@ class VaultConnection:
 
     def renew_after_fork(self) -> None:
         """Drop the connections: over the parent's, answers would be swapped."""
-        self._http_client.close()  # its adapters' idle connections; it stays usable
+        renew_connections(self._http_client)
         self._bound = None
 
     def call(
@@ -116,92 +125,78 @@ class VaultConnection:
             TransportError: No answer came back.
             MsiV2Error: The credential gave no token.
         """
-        url, guid = self.url + path, str(uuid.uuid4())
+        request = _Request(method, self.url + path, str(uuid.uuid4()), json)
+        patience = Patience(self._clock)
         try:
             if self._resource is None:
-                self._resource = self._ask_for_resource(operation, method, url, guid)
-            response = self._send_with_retries(lambda: self._send(method, url, guid, json))
+                self._resource = self._ask_for_resource(operation, request, patience)
+            response = self._send(request, patience, self._resource)
             if response.status not in _SUCCESS:
-                raise refusal(response, operation, url, guid)
+                raise refusal(response, operation, request.url, request.guid)
             return read(_parse(response, operation, required))
         except MsiV2ServiceError as exc:
-            exc.correlation_id = exc.correlation_id or guid
+            exc.correlation_id = exc.correlation_id or request.guid
             raise
 
-    def _ask_for_resource(self, operation: Operation, method: str, url: str, guid: str) -> str:
+    def _ask_for_resource(self, operation: Operation, request: _Request, patience: Patience) -> str:
         """Send the request with no token, certificate or body: the vault names its resource."""
-        response = self._send_with_retries(
-            lambda: self._exchange(self._http_client, method, url, guid, auth=_Nothing())
-        )
+        bare = request._replace(json=None)
+        response = self._persist(self._http_client, bare, patience, Authorization)
         if response.status in _FAILURES and response.status != UNAUTHORIZED:
-            raise refusal(response, operation, url, guid)
+            raise refusal(response, operation, request.url, request.guid)
         return resource_of(response.headers.get("www-authenticate"), self._host)
 
-    def _send(self, method: str, url: str, guid: str, json: Any) -> Response:
-        resource = str(self._resource)
-        if isinstance(self._credential, BoundCredential):
-            session = self._bound = self._bound or self._credential.session(resource)
-            return self._exchange(session, method, url, guid, json=json)
-        auth = _Token(self._credential.token(resource))
-        return self._exchange(self._http_client, method, url, guid, json=json, auth=auth)
+    def _send(self, request: _Request, patience: Patience, resource: str) -> Response:
+        credential = self._credential
+        if isinstance(credential, BoundCredential):
+            session = self._bound = self._bound or credential.session(resource)
+            return self._persist(session, request, patience, Authorization)
+        return self._persist(
+            self._http_client, request, patience, lambda: Authorization(credential.token(resource))
+        )
+
+    def _persist(
+        self,
+        session: requests.Session,
+        request: _Request,
+        patience: Patience,
+        authorize: Callable[[], Authorization],
+    ) -> Response:
+        """Send a request, and again where that is worth it; some sessions do so by themselves."""
+        retries = 0 if retries_by_itself(session, request.url) else RETRIES
+        return patience.send(lambda: self._exchange(session, request, authorize()), retries)
 
     def _exchange(
-        self, session: requests.Session, method: str, url: str, guid: str, **options: Any
-    ) -> Response:
+        self, session: requests.Session, request: _Request, authorization: Authorization
+    ) -> Response | TransportError:
         try:
-            with session.request(
-                method,
-                url,
-                params={"api-version": API_VERSION},
-                headers={"Accept": "application/json", "x-ms-client-request-id": guid},
-                timeout=TIMEOUT,
-                allow_redirects=False,
-                stream=True,
-                **options,
-            ) as answer:
+            with _ask(session, request, authorization) as answer:
                 return _read(answer)
         except OSError as exc:  # which requests' own are, too
-            raise _no_answer(exc, self._host) from exc
-
-    def _send_with_retries(self, send: Callable[[], Response]) -> Response:
-        for failures in range(RETRIES):
-            response = send()
-            delay = self._delay(response, failures)
-            if delay is None:
-                return response
-            logger.info("Key Vault: HTTP %d; trying again in %g s", response.status, delay)
-            self._clock.sleep(delay)
-        return send()
-
-    def _delay(self, response: Response, failures: int) -> float | None:
-        """Return how many seconds to wait before the next try; ``None``: there is none."""
-        if response.status != THROTTLED and response.status not in _SERVER_ERRORS:
-            return None
-        asked = response.headers.get("retry-after")
-        if asked is None:
-            return 2.0**failures
-        now = datetime.fromtimestamp(self._clock.now(), timezone.utc)
-        seconds = max(parse_retry_after(asked, now), 0.0)
-        return seconds if seconds <= LONGEST_WAIT else None
+            return _no_answer(exc, self._host)
+        finally:
+            authorization.withdraw()
 
 
-class _Nothing(requests.auth.AuthBase):
-    """Keeps requests from looking for a password in .netrc."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.pop("Authorization", None)  # nor any that the session has of its own
-        return request
-
-
-class _Token(requests.auth.AuthBase):
-    """Shows a bearer token."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        return request
+def _ask(
+    session: requests.Session, request: _Request, authorization: Authorization
+) -> requests.Response:
+    try:
+        return session.request(
+            request.method,
+            request.url,
+            params={"api-version": API_VERSION},
+            headers={"Accept": "application/json", "x-ms-client-request-id": request.guid},
+            json=request.json,
+            auth=authorization,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        )
+    except requests.HTTPError as exc:  # a session whose hook raises for status
+        if exc.response is None:
+            raise
+        return exc.response
 
 
 def _read(answer: requests.Response) -> Response:
@@ -226,8 +221,10 @@ def malformed(description: str) -> KeyVaultError:
 
 
 def _no_answer(exc: OSError, host: str) -> TransportError:
-    return TransportError(
+    error = TransportError(
         failure_of(exc),
         f"Key Vault at {host} did not answer ({type(exc).__name__}). Check the vault's URL, name "
         "resolution, firewall, proxy and the CAs that are trusted.",
     )
+    error.__cause__ = exc
+    return error

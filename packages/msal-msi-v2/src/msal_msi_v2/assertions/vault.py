@@ -7,10 +7,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from msal_msi_v2._base64 import b64url_decode, b64url_encode
 from msal_msi_v2.errors import KeyVaultError, MsiV2ClientError
+from msal_msi_v2.protocol.authority import https_origin
 
 from .certificate import SigningCertificate, signing_certificate
 from .refusals import READ_CERTIFICATE, SIGN, UNUSABLE
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
 _VERSION = re.compile(r"[0-9A-Za-z]{1,64}")
+_KEY_ID = re.compile(r"(https://[^/]+)/keys/([^/]+)/([^/]+)")
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,13 @@ def check_vault_url(url: str) -> str:
     Raises:
         MsiV2ClientError: ``invalid_request``: it is not an https URL of a host alone.
     """
-    parts = urlsplit(str(url))
-    plain = f"https://{parts.netloc}"
-    if not parts.hostname or "@" in parts.netloc or str(url).rstrip("/") != plain:
+    origin = https_origin(url)
+    if origin is None:
         raise MsiV2ClientError(
             "invalid_request",
             "The vault's URL must be https and a host alone, e.g. 'https://name.vault.azure.net'.",
         )
-    return plain
+    return origin
 
 
 def parse_key_id(url: str) -> KeyId:
@@ -81,16 +81,14 @@ def parse_key_id(url: str) -> KeyId:
     Raises:
         MsiV2ClientError: ``invalid_request``: it is not one, or names no version.
     """
-    parts = urlsplit(str(url))
-    path = parts.path.split("/")
-    if len(path) != 4 or path[:2] != ["", "keys"] or parts.query or parts.fragment:  # noqa: PLR2004 - "", keys, name, version
+    found = _KEY_ID.fullmatch(str(url))
+    if found is None:
         raise MsiV2ClientError(
             "invalid_request",
             "The key id must be 'https://{vault}/keys/{name}/{version}': a thumbprint is that of "
             "one version.",
         )
-    vault_url = check_vault_url(f"{parts.scheme}://{parts.netloc}")
-    return KeyId(vault_url, check_name(path[2]), check_version(path[3]))
+    return KeyId(check_vault_url(found[1]), check_name(found[2]), check_version(found[3]))
 
 
 def check_name(name: str) -> str:
@@ -133,7 +131,7 @@ def sign(connection: VaultConnection, key: KeyId, signed: bytes, algorithm: Algo
     """Have a key sign some bytes, of which the vault sees the SHA-256 digest only.
 
     Raises:
-        MsiV2Error: It did not.
+        MsiV2Error: It did not, or another key did.
     """
     digest = b64url_encode(hashlib.sha256(signed).digest())
     return connection.call(
@@ -142,7 +140,7 @@ def sign(connection: VaultConnection, key: KeyId, signed: bytes, algorithm: Algo
         f"{key.path}/sign",
         json={"alg": algorithm, "value": digest},
         required=("kid", "value"),
-        read=_read_signature,
+        read=lambda answer: _read_signature(answer, key),
     )
 
 
@@ -166,7 +164,9 @@ def _read_certificate(
     return VaultCertificate(certificate, key_id, _is_exportable(answer))
 
 
-def _read_signature(answer: dict[str, Any]) -> bytes:
+def _read_signature(answer: dict[str, Any], key: KeyId) -> bytes:
+    if str(answer["kid"]).lower() != f"{key.vault_url}{key.path}".lower():
+        raise malformed("The key that Key Vault says it signed with is not the one it was asked.")
     try:
         return b64url_decode(answer["value"].rstrip("="))
     except ValueError as exc:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from msal_msi_v2.errors import MsiV2ClientError
 
+from .authority import check_tenant, https_origin
 from .token import TOKEN_TYPE, form_request
 
 if TYPE_CHECKING:
@@ -23,13 +25,7 @@ _PUBLIC = {
 }
 _PUBLIC_MTLS = "mtlsauth.microsoft.com"
 _MTLS = re.compile(r"([a-z0-9]+\.)?mtlsauth\.[a-z0-9.-]+")
-_LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
-_AUTHORITY = re.compile(
-    r"https://(?P<host>[a-z0-9.-]+|\[::1\])(:443|(?P<port>:\d{1,5}))?"
-    r"/(?P<tenant>[a-z0-9][a-z0-9.-]*)/?",
-    re.IGNORECASE,
-)
-_NO_TENANTS = {"common", "organizations", "consumers"}
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _REGION = re.compile(r"[a-z0-9]+")
 
 
@@ -45,26 +41,23 @@ def token_endpoint(authority: str, region: str | None) -> str:
         MsiV2ClientError: ``invalid_request``: it is no https URL of one tenant, or of a login
             service that is not known to have such an endpoint.
     """
-    found = _AUTHORITY.fullmatch(str(authority))
-    if found is None:
-        raise MsiV2ClientError(
+    base, _, tenant = str(authority).rstrip("/").rpartition("/")
+    origin = https_origin(base)
+    if origin is None:
+        raise MsiV2ClientError(  # without it: it may hold a password
             "invalid_request",
             "authority must be https://login.microsoftonline.com/ and one tenant, or the same of a "
             "national cloud.",
         )
-    host, tenant, port = (found.group(name) or "" for name in ("host", "tenant", "port"))
-    if tenant.lower() in _NO_TENANTS:
-        raise MsiV2ClientError(
-            "invalid_request",
-            f"authority names {tenant!r}, and an application signs in to one tenant. Use its GUID "
-            "or domain name.",
-        )
+    check_tenant(tenant)
     if region is not None and not _REGION.fullmatch(str(region)):
         raise MsiV2ClientError(
             "invalid_request", f"azure_region is {region!r}; it must be like 'westus3'."
         )
+    parts = urlsplit(origin.lower())
     prefix = f"{region}." if region else ""
-    return f"https://{prefix}{_mtls_host(host.lower())}{port}/{tenant}/oauth2/v2.0/token"
+    port = f":{parts.port}" if parts.port else ""
+    return f"https://{prefix}{_mtls_host(str(parts.hostname))}{port}/{tenant}/oauth2/v2.0/token"
 
 
 def _mtls_host(host: str) -> str:
@@ -73,7 +66,7 @@ def _mtls_host(host: str) -> str:
     if host.startswith("login."):
         return f"mtlsauth.{host.removeprefix('login.')}"
     if _MTLS.fullmatch(host) or host in _LOOPBACK:
-        return host
+        return f"[{host}]" if ":" in host else host
     raise MsiV2ClientError(
         "invalid_request",
         f"No mutual-TLS endpoint is known of the login service {host!r}, so no assertion is sent "

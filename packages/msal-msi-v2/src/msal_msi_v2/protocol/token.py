@@ -33,6 +33,11 @@ _LONGEST_LIFE = 10**9  # seconds; what is longer is a mistake that arithmetic ne
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # RFC 6749 A.12; a line break would inject a header
 
 
+def is_token(text: str) -> bool:
+    """Tell whether a text can be a token, which goes into a header as it is."""
+    return _TOKEN.fullmatch(text) is not None
+
+
 @dataclass(frozen=True)
 class TokenResponse:
     """A token as the service answered it.
@@ -118,7 +123,7 @@ def parse_response(response: Response, expected: str = TOKEN_TYPE) -> TokenRespo
     if response.status != _OK:
         raise _refusal(response)
     payload = parse_object(response, _WHAT, ("access_token",))
-    if not _TOKEN.fullmatch(payload["access_token"]):
+    if not is_token(payload["access_token"]):
         raise malformed(_WHAT, "has an 'access_token' of characters that none has", _OK)
     token_type = payload.get("token_type")
     if not isinstance(token_type, str) or not token_type.strip():
