@@ -348,9 +348,22 @@ def test_a_password_in_netrc_stays_there(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine localhost login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
+    emulator.faults.add("resource", redirect("/there"))
     answer = session.get(emulator.resource_url, timeout=TIMEOUT)
     assert answer.ok
+    assert len(answer.history) == 1
     assert "Authorization" not in answer.request.headers
+    emulator.faults.add("resource", redirect(f"{emulator.vault_url}/secrets/x"))
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    assert "authorization" not in emulator.requests_to("vault")[0].headers
+
+
+def test_a_login_of_the_callers_own_stays_at_its_origin(
+    emulator: Any, session: requests.Session
+) -> None:
+    emulator.faults.add("resource", redirect(f"{emulator.vault_url}/secrets/x"))
+    session.get(emulator.resource_url, headers={"Authorization": "Basic x"}, timeout=TIMEOUT)
+    assert "authorization" not in emulator.requests_to("vault")[0].headers
 
 
 def test_no_token_is_logged_or_shown(
