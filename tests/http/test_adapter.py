@@ -64,10 +64,33 @@ def test_cookies_are_the_sessions_own(emulator: Any, session: requests.Session) 
 
 def test_timeouts_of_every_form_are_requests_own(emulator: Any, session: requests.Session) -> None:
     session.get(emulator.resource_url, timeout=PATIENT)
-    for timeout in (0.3, (PATIENT, 0.3), Timeout(connect=PATIENT, read=0.3)):
+    short = (
+        0.3,
+        (PATIENT, 0.3),
+        Timeout(connect=PATIENT, read=0.3),
+        Timeout(0.3),
+        Timeout(read=0.3),
+    )
+    for timeout in short:
         emulator.faults.add("resource", Delay(5))
         with pytest.raises(requests.Timeout):
             session.get(emulator.resource_url, timeout=timeout)  # type: ignore[arg-type]  # urllib3's, too
+    patient = (None, (None, None), Timeout(PATIENT), Timeout(connect=PATIENT), Timeout(total=None))
+    for timeout in patient:
+        assert session.get(emulator.resource_url, timeout=timeout).ok  # type: ignore[arg-type]  # likewise
+
+
+def test_copies_of_a_request_are_requests_of_their_own(
+    emulator: Any, session: requests.Session
+) -> None:
+    template = requests.Request("GET", emulator.resource_url).prepare()
+    template.headers["Authorization"] = str(session.headers["Authorization"])
+    options = session.merge_environment_settings(template.url, {}, None, None, None)
+    first, second = template.copy(), template.copy()
+    second.url = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    for request in (first, second, template):
+        session.send(request, timeout=PATIENT, **options)
+    assert [bool(sent.client_certificate) for sent in emulator.requests][-3:] == [True] * 3
 
 
 def test_an_answer_that_breaks_off_is_requests_own_error(

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from acquiring import RESOURCE, make_client
+from tunnel import Tunnel
+from urllib3.exceptions import ProtocolError
 
 from msal_msi_v2 import MsiV2ClientError, MsiV2Error, MtlsBindingStrength
-from msal_msi_v2.emulator import Body, OAuthError, Status
+from msal_msi_v2.emulator import Body, Drop, OAuthError, Status
+from msal_msi_v2.errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -397,6 +400,56 @@ def test_nobody_there_is_requests_own_error(
         session.get(make_url(emulator), timeout=TIMEOUT)
     assert isinstance(caught.value.__cause__, MsiV2Error)
     assert caught.value.request is not None
+
+
+def test_a_request_that_may_have_arrived_is_told_from_one_that_has_not(
+    emulator: Any, session: requests.Session
+) -> None:
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    emulator.faults.add("resource", Drop())
+    for url, arrived in ((emulator.resource_url, True), ("https://localhost:9/", False)):
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.post(url, data=b"once", timeout=TIMEOUT)
+        assert isinstance(caught.value.args[0], ProtocolError) is arrived, "as requests' own"
+        assert isinstance(caught.value.__cause__, TransportError)
+
+
+@pytest.mark.parametrize(
+    "proxies", [{"https": ""}, {"all": ""}, {"https": "", "all": "http://localhost:9"}, {}]
+)
+def test_an_empty_proxy_is_none(
+    emulator: Any, session: requests.Session, proxies: dict[str, str]
+) -> None:
+    assert session.get(emulator.resource_url, proxies=proxies, timeout=TIMEOUT).ok
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize("key", ["https", "all", "HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_is_requests_own_with_a_scheme_and_without(
+    emulator: Any,
+    session: requests.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    scheme: str,
+) -> None:
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    asked = emulator.resource_url.removeprefix("https://")
+    with Tunnel() as tunnel:
+        proxy = tunnel.url.replace("http://", scheme)
+        if key.isupper():
+            monkeypatch.setenv(key, proxy)
+        proxies = {} if key.isupper() else {key: proxy}
+        assert session.get(emulator.resource_url, proxies=proxies, timeout=TIMEOUT).ok
+        assert tunnel.asked == [asked]
+
+
+def test_a_proxy_that_is_not_there_is_requests_own_error(
+    emulator: Any, stack: str, session: requests.Session
+) -> None:
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(emulator.resource_url, proxies={"https": "localhost:9"}, timeout=TIMEOUT)
+    named = isinstance(caught.value, requests.exceptions.ProxyError)
+    assert named is (stack == "software"), "WinHTTP cannot tell"
 
 
 def test_an_acquisition_that_fails_is_ours(emulator: Any, session: requests.Session) -> None:
