@@ -219,6 +219,12 @@ def _check(request: requests.PreparedRequest, verify: Any, cert: Any) -> None:
         )
 
 
+def origin_of(url: str) -> tuple[str, str | None, int]:
+    """Return the origin of an ``https`` URL: scheme, host and port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _HTTPS_PORT
+
+
 def _has_left(request: requests.PreparedRequest) -> bool:
     """Tell whether redirects have led a request away from the origin that it was made for.
 
@@ -226,8 +232,7 @@ def _has_left(request: requests.PreparedRequest) -> bool:
     They get a dict of their own here, since it hands them on to a copy, too.
     """
     hooks = cast("dict[str, Any]", request.hooks)
-    url = urlsplit(request.url or "")
-    origin = (url.scheme, url.hostname, url.port or _HTTPS_PORT)
+    origin = origin_of(request.url or "")
     has_left = hooks.get(_ORIGIN, origin) != origin
     # Left for good, wherever the next redirect leads.
     request.hooks = {**hooks, _ORIGIN: None if has_left else origin}
