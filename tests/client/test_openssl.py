@@ -15,9 +15,12 @@ import msal
 import pytest
 import requests
 import trustme
+from caller import Caller
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from issuer import Issuer
 from recording_server import Answer, recording_server
-from tls_server import root, root_file, server_context
+from tls_server import OK, TlsServer, root, root_file, server_context, until
 
 from msal_msi_v2 import ManagedIdentityClient, MsiV2ClientError, MtlsBindingStrength
 from msal_msi_v2.emulator import Delay, Drop
@@ -140,6 +143,30 @@ def test_requests_share_a_connection(
         response.close()
     transport.close()
     assert emulator.connections("resource") - before == 1
+
+
+def test_sixty_four_idle_connections_to_a_host_are_kept() -> None:
+    issuer = Issuer()
+    certificate = issuer.bind(rsa.generate_private_key(65537, 2048))
+    all_at_once = threading.Barrier(70)
+
+    def answer(_request: Any, stream: Any) -> None:
+        all_at_once.wait(30)
+        stream.write(OK)
+
+    with TlsServer(client_ca=issuer.pem) as server:
+        server.answer = answer
+        call = Caller(OpenSslTransport(str(root_file())), certificate)
+        for connections in (70, 76):
+            threads = [threading.Thread(target=call, args=(server.url,)) for _ in range(70)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            until(lambda: server.open == 64)
+            assert server.connections == connections
+        call.transport.close()
+        until(lambda: server.open == 0)
 
 
 def test_nothing_is_added_to_the_request(

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from acquiring import RESOURCE, acquire, make_client
+from cryptography.hazmat.primitives.asymmetric import rsa
+from issuer import Issuer
+from tls_server import TlsServer, root_file, until
 from urllib3.util import Timeout
 
 from msal_msi_v2 import MsiV2ClientError, MtlsBindingStrength, authorization_header
@@ -145,3 +148,14 @@ def test_a_token_for_each_request_in_a_session_of_ones_own(
         assert plain.status_code == 404
     sent = emulator.requests[-1]
     assert (sent.headers.get("authorization"), sent.client_certificate) == (None, None)
+
+
+def test_closing_it_closes_its_connections() -> None:
+    issuer = Issuer()
+    certificate = issuer.bind(rsa.generate_private_key(65537, 2048))
+    with TlsServer(client_ca=issuer.pem) as server, requests.Session() as session:
+        session.mount("https://", MtlsAdapter(certificate))
+        assert session.get(server.url, verify=str(root_file()), timeout=PATIENT).ok
+        assert server.open == 1
+        session.close()
+        until(lambda: server.open == 0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from acquiring import RESOURCE, make_client
+from acquiring import RESOURCE, acquire, make_client
 from tunnel import Tunnel
 from urllib3.exceptions import ProtocolError
 
@@ -255,27 +255,61 @@ def test_a_challenge_that_entra_refuses_is_its_error(
     assert caught.value.error == "invalid_grant"
 
 
-def test_threads_that_are_challenged_together_renew_once(
-    emulator: Any, client: ManagedIdentityClient, session: requests.Session
+class Meanwhile(io.BytesIO):
+    """A body, and something that happens when it is sent first: the token is chosen by then."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(b"once more")
+        self._work: Callable[[], Any] | None = work
+
+    def read(self, size: int | None = -1) -> bytes:
+        work, self._work = self._work, None
+        if work is not None:
+            work()
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    ("fault", "renewal"),
+    [(CHALLENGE, {"claims_challenge": CLAIMS}), (EXPIRED, {"force_refresh": True})],
+)
+def test_what_another_thread_has_renewed_is_not_renewed_again(
+    emulator: Any,
+    client: ManagedIdentityClient,
+    session: requests.Session,
+    fault: Status,
+    renewal: dict[str, Any],
 ) -> None:
-    first = session.get(emulator.resource_url, timeout=TIMEOUT)
-    assert first.ok
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    emulator.faults.add("resource", fault)
+    body = Meanwhile(lambda: acquire(client, **renewal))
+    assert session.post(emulator.resource_url, data=body, timeout=TIMEOUT).status_code == 200
+    assert len(emulator.requests_to("token")) == 2, "the first one, and the other thread's"
+    _, refused, repeated = emulator.requests_to("resource")
+    assert refused.headers["authorization"] != repeated.headers["authorization"]
+
+
+def test_threads_that_are_challenged_together_do_not_renew_each_for_itself(
+    emulator: Any, session: requests.Session
+) -> None:
+    session.get(emulator.resource_url, timeout=TIMEOUT)
     emulator.clear_requests()
     emulator.faults.add("resource", CHALLENGE, times=8)
-    barrier = threading.Barrier(8)
+    together = threading.Barrier(8)
+    statuses: list[int] = []
 
     def work() -> None:
-        barrier.wait()
-        assert session.get(emulator.resource_url, timeout=TIMEOUT).status_code in {200, 401}
+        body = Meanwhile(lambda: together.wait(TIMEOUT))
+        answer = session.post(emulator.resource_url, data=body, timeout=TIMEOUT)
+        statuses.append(answer.status_code)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(emulator.requests_to("token")) <= 8
-    assert session.get(emulator.resource_url, timeout=TIMEOUT).ok
-    del client
+    assert statuses == [200] * 8
+    assert len(emulator.requests_to("token")) < 8
 
 
 # --- where neither token nor certificate may go

@@ -16,7 +16,7 @@ from caller import PATIENT, Caller
 from hosts import is_wine
 from issuer import CLIENT_ID, Issuer
 from memory import peak_memory
-from tls_server import OK, Hangup, TlsServer, root, server_context
+from tls_server import OK, Hangup, TlsServer, root, server_context, until
 from tunnel import Tunnel
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
@@ -511,12 +511,25 @@ def test_a_dropped_certificate_makes_a_new_connection(
     call.transport.drop(call.certificate)  # harmless twice
 
 
-def test_many_certificates_may_be_used(
-    tls: TlsServer, transport: BindingTransport, key: Any, issuer: Issuer
+def test_connections_are_kept_for_the_eight_certificates_used_last(
+    tls: TlsServer, transport: BindingTransport, stack: str, key: Any, issuer: Issuer
 ) -> None:
     certificates = [issuer.bind(key) for _ in range(12)]
-    for certificate in [*certificates, certificates[0]]:
-        assert Caller(transport, certificate)(tls.url) == (200, b"OK")
+
+    def call_with(*which: int) -> int:
+        for number in which:
+            assert Caller(transport, certificates[number])(tls.url) == (200, b"OK")
+        return tls.connections
+
+    connections = call_with(*range(12))
+    if stack == "winhttp" and is_wine():
+        return  # it shares connections without regard to the client certificate
+    assert connections == 12
+    assert call_with(4, 5, 6, 7, 8, 9, 10, 11, 4) == 12
+    assert call_with(3) == 13, "in place of 5, which was used the longest time ago"
+    assert call_with(4, 6, 7, 8, 9, 10, 11) == 13
+    assert call_with(5) == 14
+    until(lambda: tls.open == 8)
 
 
 def test_a_request_is_never_sent_twice(tls: TlsServer, call: Caller) -> None:
