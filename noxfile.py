@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import nox
@@ -37,17 +38,17 @@ def install_for_tests(session: nox.Session, *more: str) -> None:
     session.install(f"./{CORE}[{extras}]", f"./{NATIVE}", *group("test"), *more)
 
 
-def oldest_cryptography() -> str:
-    """Return the pin for the oldest cryptography that both packages accept."""
-    requirements = [Requirement(text) for project in PROJECTS for text in project["dependencies"]]
-    bounds = [
-        Version(specifier.version)
-        for requirement in requirements
-        if requirement.name == "cryptography"
-        for specifier in requirement.specifier
-        if specifier.operator == ">="
-    ]
-    return f"cryptography=={max(bounds)}"
+def oldest_requirements() -> list[str]:
+    """Return pins for the oldest versions that both packages, with every extra, accept."""
+    bounds: dict[str, Version] = {}
+    for project in PROJECTS:
+        extras = project.get("optional-dependencies", {}).values()
+        for requirement in map(Requirement, chain(project["dependencies"], *extras)):
+            for specifier in requirement.specifier:
+                if specifier.operator == ">=":
+                    bound = Version(specifier.version)
+                    bounds[requirement.name] = max(bound, bounds.get(requirement.name, bound))
+    return [f"{name}=={version}" for name, version in bounds.items()]
 
 
 def build_into_dist(session: nox.Session, *options: str) -> None:
@@ -86,12 +87,10 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("bound", [nox.param(bound, id=bound) for bound in ("oldest", "newest")])
-def cryptography(session: nox.Session, bound: str) -> None:
-    """The tests with the oldest and the newest cryptography that the metadata allows."""
-    pin = oldest_cryptography() if bound == "oldest" else "cryptography"
-    install_for_tests(session, "--upgrade", pin)
-    session.run("python", "-m", "pip", "show", "cryptography")
+def oldest(session: nox.Session) -> None:
+    """The tests with the oldest version of every requirement that the metadata allows."""
+    install_for_tests(session, *oldest_requirements())
+    session.run("python", "-m", "pip", "list")
     session.run("python", "-m", "pytest", *session.posargs)
 
 

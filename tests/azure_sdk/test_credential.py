@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
+import socket
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, cast
 
 import msal
 import pytest
 from acquiring import acquire, make_client
+from backlog import full_backlog
 
 from msal_msi_v2 import MsiV2ClientError, MsiV2Error, MtlsBindingStrength
 from msal_msi_v2.emulator import Drop, OAuthError, Status
@@ -29,7 +33,7 @@ from azure.keyvault.secrets.aio import SecretClient as AsyncSecretClient  # noqa
 from msal_msi_v2.azure import MsiV2Credential, aio  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SCOPE = "https://vault.azure.net/.default"
 OPTIONS: dict[str, Any] = {"min_strength": MtlsBindingStrength.SOFTWARE}
@@ -200,19 +204,23 @@ def test_a_stale_binding_is_mended_once(emulator: Any, credential: Any) -> None:
         emulator.clear_requests()
         emulator.faults.add("vault", Status(401, body="MtlsCnfClaimRequestDataValidationFailed"))
         assert client.get_secret("x").value
-    assert [sent.status for sent in emulator.requests_to("vault")] == [401, 200]
+    first, second = emulator.requests_to("vault")
+    assert (first.status, second.status) == (401, 200)
+    assert first.connection_id != second.connection_id
 
 
 def test_a_redirect_elsewhere_carries_neither(emulator: Any, credential: Any) -> None:
     with secret_client(emulator, credential) as client:
         client.get_secret("x")
-        there = Status(307, {"Location": f"{emulator.imds_url}/elsewhere"})
+        elsewhere = emulator.vault_url.replace("localhost", "127.0.0.1")
+        there = Status(307, {"Location": f"{elsewhere}/secrets/x?api-version=7.4"})
         emulator.faults.add("vault", there)
-        with pytest.raises((exceptions.AzureError, MsiV2Error)):
+        with pytest.raises(exceptions.ClientAuthenticationError):
             client.get_secret("x")
-    elsewhere = [sent for sent in emulator.requests if sent.path == "/elsewhere"]
-    assert not [sent for sent in elsewhere if "mtls_pop" in sent.headers.get("authorization", "")]
-    assert not [sent for sent in elsewhere if "eyJ" in str(sent.headers)]
+    seen = [one for one in emulator.requests_to("vault") if "127.0.0.1" in one.headers["host"]]
+    assert seen
+    for one in seen:
+        assert (one.headers.get("authorization"), one.client_certificate) == (None, None)
 
 
 def test_failures_of_the_network_are_the_sdks_own(emulator: Any, credential: Any) -> None:
@@ -284,6 +292,67 @@ def test_a_chain_goes_on_where_there_is_no_imds(
     assert chain.get_token(SCOPE).token == "another's token"
     with pytest.raises(identity.CredentialUnavailableError, match="MsiV2Credential: "):
         nowhere.get_token(SCOPE)
+
+
+@contextlib.contextmanager
+def nobodys_imds() -> Iterator[tuple[str, list[socket.socket]]]:
+    """Something that takes connections and says nothing, and those it has taken."""
+    taken: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(listener.accept()[0])
+                    taken[-1].close()
+
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+
+
+def test_for_a_minute_an_imds_that_is_not_there_is_not_asked_again(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with nobodys_imds() as (url, taken):
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", url)
+        nowhere = MsiV2Credential(client=make_client(platform), **OPTIONS)
+        for seconds, asked in ((0, 1), (59, 1), (2, 2), (1, 2)):
+            platform.clock.sleep(seconds)
+            with pytest.raises(identity.CredentialUnavailableError, match="IMDS") as caught:
+                nowhere.get_token(SCOPE)
+            assert isinstance(caught.value.__cause__, MsiV2Error)
+            assert len(taken) == asked
+
+
+def test_an_imds_that_has_answered_is_this_hosts_whatever_becomes_of_it(
+    emulator: Any, platform: Any
+) -> None:
+    credential = MsiV2Credential(client=make_client(platform), **OPTIONS)
+    emulator.faults.add("issuecredential", Drop(), times=None)
+    for _ in range(2):
+        with pytest.raises(exceptions.ClientAuthenticationError) as caught:
+            credential.get_token(SCOPE)
+        assert not isinstance(caught.value, identity.CredentialUnavailableError)
+    assert len(emulator.requests_to("issuecredential")) == 2
+    emulator.faults.clear()
+    assert credential.get_token(SCOPE).token
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that a full backlog keeps silent")
+def test_an_imds_that_nobody_connects_to_is_tried_once(
+    platform: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, full_backlog(listener):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", url)
+        client = make_client(platform, timeout=0.3)
+        with pytest.raises(identity.CredentialUnavailableError):
+            MsiV2Credential(client=client, **OPTIONS).get_token(SCOPE)
+        assert platform.clock.sleeps == []
+        with pytest.raises(MsiV2Error) as caught:
+            acquire(client)  # by itself the client is as patient as ever
+        assert caught.value.error == "request_timeout"
+        assert platform.clock.sleeps == [1, 2, 4]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this host has a KeyGuard key")

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
+from backlog import full_backlog
 from fake_clock import FakeClock
 from recording_server import Answer, Server, recording_server
 
 from msal_msi_v2.errors import MsiV2ServiceError, TransportError, TransportFailure
-from msal_msi_v2.imds import ImdsClient
+from msal_msi_v2.imds import ImdsClient, impatience
 from msal_msi_v2.platforms import Timeout
 from msal_msi_v2.protocol.messages import LONGEST_BODY, Request
 
@@ -128,7 +132,9 @@ def test_a_session_that_raises_for_status_does_no_harm() -> None:
     session = requests.Session()
     session.hooks["response"].append(raise_for_status)
     with recording_server(Answer(404, b"{}", {"Server": "IMDS"})) as server:
-        assert send(server.url, session).status == 404
+        client = ImdsClient(session, TIMEOUT, FakeClock())
+        assert client.send(get(server.url)).status == 404
+        assert client.has_answered
 
 
 @pytest.mark.parametrize("error", [TimeoutError, ConnectionResetError, OSError])
@@ -173,6 +179,30 @@ def test_a_closed_port_is_told_apart_from_silence() -> None:
     assert caught.value.failure is TransportFailure.CONNECT
     assert caught.value.error == "managed_identity_unreachable_network"
     assert isinstance(caught.value.__cause__, requests.exceptions.ConnectionError)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that a full backlog keeps silent")
+@pytest.mark.parametrize("answered", [False, True])
+def test_impatience_ends_once_something_has_answered(answered: bool) -> None:
+    clock = FakeClock()
+    client = ImdsClient(requests.Session(), Timeout(connect=0.2, read=5), clock)
+    with socket.create_server(("127.0.0.1", 0)) as listener, impatience():
+        request = get(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        if answered:
+            threading.Thread(target=answer_once, args=(listener,), daemon=True).start()
+            assert client.send(request).status == 400
+        with full_backlog(listener), pytest.raises(TransportError) as caught:
+            client.send(request)
+    assert client.has_answered is answered
+    assert clock.sleeps == ([1, 2, 4] if answered else [])
+    late, none = TransportFailure.CONNECT_TIMEOUT, TransportFailure.CONNECT
+    assert caught.value.failure is (late if answered else none)
+
+
+def answer_once(listener: socket.socket) -> None:
+    with listener.accept()[0] as connection:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 400 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
 
 def test_silence_is_a_timeout(emulator: Any) -> None:

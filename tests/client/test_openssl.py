@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,17 +15,23 @@ import msal
 import pytest
 import requests
 import trustme
+from caller import Caller
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from issuer import Issuer
 from recording_server import Answer, recording_server
+from tls_server import OK, TlsServer, root, root_file, server_context, until
 
 from msal_msi_v2 import ManagedIdentityClient, MsiV2ClientError, MtlsBindingStrength
 from msal_msi_v2.emulator import Delay, Drop
 from msal_msi_v2.errors import MsiV2Error, TransportError, TransportFailure
 from msal_msi_v2.http.openssl import OpenSslTransport, _binding_context
-from msal_msi_v2.platforms import Timeout
+from msal_msi_v2.platforms import Route, Timeout
 from msal_msi_v2.software import SoftwarePlatform
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.emulator import MsiV2Emulator
 
@@ -50,9 +59,11 @@ def certificate(emulator: MsiV2Emulator) -> BindingCertificate:
     return issued
 
 
-def failure(transport: OpenSslTransport, url: str, certificate: BindingCertificate) -> Any:
+def failure(
+    transport: OpenSslTransport, url: str, certificate: BindingCertificate, **options: Any
+) -> Any:
     with pytest.raises(TransportError) as caught:
-        transport.request("GET", url, certificate=certificate, timeout=TIMEOUT)
+        transport.request("GET", url, certificate=certificate, timeout=TIMEOUT, **options)
     transport.close()
     return caught.value
 
@@ -132,6 +143,30 @@ def test_requests_share_a_connection(
         response.close()
     transport.close()
     assert emulator.connections("resource") - before == 1
+
+
+def test_sixty_four_idle_connections_to_a_host_are_kept() -> None:
+    issuer = Issuer()
+    certificate = issuer.bind(rsa.generate_private_key(65537, 2048))
+    all_at_once = threading.Barrier(70)
+
+    def answer(_request: Any, stream: Any) -> None:
+        all_at_once.wait(30)
+        stream.write(OK)
+
+    with TlsServer(client_ca=issuer.pem) as server:
+        server.answer = answer
+        call = Caller(OpenSslTransport(str(root_file())), certificate)
+        for connections in (70, 76):
+            threads = [threading.Thread(target=call, args=(server.url,)) for _ in range(70)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            until(lambda: server.open == 64)
+            assert server.connections == connections
+        call.transport.close()
+        until(lambda: server.open == 0)
 
 
 def test_nothing_is_added_to_the_request(
@@ -294,13 +329,46 @@ def test_https_goes_through_the_proxy_by_connect(
     with recording_server(Answer(403)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         error = failure(OpenSslTransport(emulator.ca_bundle), emulator.resource_url, certificate)
-        assert error.failure is TransportFailure.CONNECT
+        assert error.failure is TransportFailure.PROXY
         assert [asked.method for asked in proxy.asked] == ["CONNECT"]
         monkeypatch.setenv("NO_PROXY", "localhost")
         transport = OpenSslTransport(emulator.ca_bundle)
         url = emulator.resource_url
         transport.request("GET", url, certificate=certificate, timeout=TIMEOUT).close()
         transport.close()
+
+
+def test_tls_that_the_proxy_does_not_speak_is_the_proxys_failure(
+    certificate: BindingCertificate,
+) -> None:
+    with recording_server() as proxy:
+        route = Route(proxy=proxy.url.replace("http:", "https:"))
+        error = failure(OpenSslTransport(), "https://localhost/", certificate, route=route)
+    assert error.failure is TransportFailure.PROXY
+    assert "proxy" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        (f"https://{'a' * 70}.example/?secret", None),
+        ("https://a..b/?secret", None),
+        ("https://local host/?secret", None),
+        ("https://localhost:99999/?secret", None),
+        ("https://[::1/?secret", None),
+        ("https://localhost/?secret", f"http://me:secret@{'a' * 70}.example:80"),
+    ],
+)
+def test_a_host_that_cannot_be_one_is_the_callers_mistake(
+    certificate: BindingCertificate, url: str, proxy: str | None
+) -> None:
+    transport = OpenSslTransport()
+    with pytest.raises(MsiV2ClientError, match="host or port") as caught:
+        transport.request(
+            "GET", url, certificate=certificate, timeout=TIMEOUT, route=Route(proxy=proxy)
+        )
+    assert caught.value.error == "invalid_request"
+    assert "secret" not in f"{caught.value!r} {caught.value.__cause__!r}"
 
 
 # --- the peer's failures
@@ -332,12 +400,74 @@ def test_a_certificate_that_the_server_does_not_know(
     ca.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
     ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    # With TLS 1.3 the refusal arrives when the request is being sent, or after that.
+    for version in (ssl.TLSVersion.TLSv1_2, *[ssl.TLSVersion.TLSv1_3] * 20):
         context.maximum_version = version
         with recording_server(context=context) as server:
             error = failure(OpenSslTransport(str(tmp_path / "ca.pem")), server.url, certificate)
         assert error.failure is TransportFailure.HANDSHAKE
         assert error.is_retryable
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
+    """Have a function serve one connection to a URL, which is returned."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def start(handle: Callable[[socket.socket], None]) -> str:
+            def accept() -> None:
+                with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                    handle(connection)
+
+            threading.Thread(target=accept, daemon=True).start()
+            return f"https://localhost:{listener.getsockname()[1]}/"
+
+        yield start
+
+
+def upload(url: str, certificate: BindingCertificate) -> Any:
+    """Send far more than fits into the buffers of a connection."""
+    return OpenSslTransport(str(root_file())).request(
+        "PUT",
+        url,
+        certificate=certificate,
+        body=(bytes(65536) for _ in range(2000)),
+        timeout=TIMEOUT,
+    )
+
+
+def test_a_connection_that_breaks_under_an_upload_is_no_refused_handshake(
+    certificate: BindingCertificate, serve: Callable[..., str]
+) -> None:
+    context = server_context(root())
+
+    def hang_up(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(1000)
+
+    with pytest.raises(TransportError) as caught:
+        upload(serve(hang_up), certificate)
+    assert caught.value.failure is TransportFailure.BROKEN
+
+
+def test_an_answer_to_half_an_upload_is_heard(
+    certificate: BindingCertificate, serve: Callable[..., str]
+) -> None:
+    context = server_context(root())
+
+    def refuse(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+            tls.shutdown(socket.SHUT_WR)
+
+    assert upload(serve(refuse), certificate).status == 413
+
+
+def test_a_handshake_that_breaks_off_is_a_broken_connection(
+    certificate: BindingCertificate, serve: Callable[..., str]
+) -> None:
+    url = serve(lambda connection: connection.recv(1000) and None)
+    assert failure(OpenSslTransport(), url, certificate).failure is TransportFailure.BROKEN
 
 
 def test_drops_and_delays(emulator: MsiV2Emulator, certificate: BindingCertificate) -> None:

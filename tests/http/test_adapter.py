@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from acquiring import RESOURCE, acquire, make_client
+from cryptography.hazmat.primitives.asymmetric import rsa
+from issuer import Issuer
+from tls_server import TlsServer, root_file, until
 from urllib3.util import Timeout
 
 from msal_msi_v2 import MsiV2ClientError, MtlsBindingStrength, authorization_header
@@ -64,10 +67,33 @@ def test_cookies_are_the_sessions_own(emulator: Any, session: requests.Session) 
 
 def test_timeouts_of_every_form_are_requests_own(emulator: Any, session: requests.Session) -> None:
     session.get(emulator.resource_url, timeout=PATIENT)
-    for timeout in (0.3, (PATIENT, 0.3), Timeout(connect=PATIENT, read=0.3)):
+    short = (
+        0.3,
+        (PATIENT, 0.3),
+        Timeout(connect=PATIENT, read=0.3),
+        Timeout(0.3),
+        Timeout(read=0.3),
+    )
+    for timeout in short:
         emulator.faults.add("resource", Delay(5))
         with pytest.raises(requests.Timeout):
             session.get(emulator.resource_url, timeout=timeout)  # type: ignore[arg-type]  # urllib3's, too
+    patient = (None, (None, None), Timeout(PATIENT), Timeout(connect=PATIENT), Timeout(total=None))
+    for timeout in patient:
+        assert session.get(emulator.resource_url, timeout=timeout).ok  # type: ignore[arg-type]  # likewise
+
+
+def test_copies_of_a_request_are_requests_of_their_own(
+    emulator: Any, session: requests.Session
+) -> None:
+    template = requests.Request("GET", emulator.resource_url).prepare()
+    template.headers["Authorization"] = str(session.headers["Authorization"])
+    options = session.merge_environment_settings(template.url, {}, None, None, None)
+    first, second = template.copy(), template.copy()
+    second.url = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    for request in (first, second, template):
+        session.send(request, timeout=PATIENT, **options)
+    assert [bool(sent.client_certificate) for sent in emulator.requests][-3:] == [True] * 3
 
 
 def test_an_answer_that_breaks_off_is_requests_own_error(
@@ -122,3 +148,14 @@ def test_a_token_for_each_request_in_a_session_of_ones_own(
         assert plain.status_code == 404
     sent = emulator.requests[-1]
     assert (sent.headers.get("authorization"), sent.client_certificate) == (None, None)
+
+
+def test_closing_it_closes_its_connections() -> None:
+    issuer = Issuer()
+    certificate = issuer.bind(rsa.generate_private_key(65537, 2048))
+    with TlsServer(client_ca=issuer.pem) as server, requests.Session() as session:
+        session.mount("https://", MtlsAdapter(certificate))
+        assert session.get(server.url, verify=str(root_file()), timeout=PATIENT).ok
+        assert server.open == 1
+        session.close()
+        until(lambda: server.open == 0)

@@ -78,7 +78,7 @@ def test_every_method_carries_token_and_certificate(emulator: Any, call: Any, me
     [
         ({"content": b"bytes"}, b"bytes"),
         ({"content": "ü"}, "ü".encode()),
-        ({"json": {"a": 1}}, b'{"a":1}'),
+        ({"json": 1}, b"1"),
         ({"data": {"a": "b c"}}, b"a=b+c"),
         ({}, b""),
     ],
@@ -161,6 +161,17 @@ def test_nobody_there_is_httpx_own_error(call: Any, url: str, expected: str) -> 
     assert type(caught.value).__name__ == expected
     assert isinstance(caught.value.__cause__, MsiV2Error)
     assert caught.value.request.url == url
+
+
+def test_a_proxy_that_is_not_there_is_httpx_own_error(
+    emulator: Any, call: Any, stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("GET", emulator.resource_url)
+    monkeypatch.setenv("HTTPS_PROXY", "localhost:9")
+    with pytest.raises(httpx.TransportError) as caught:
+        call("GET", emulator.resource_url)
+    named = isinstance(caught.value, httpx.ProxyError)
+    assert named is (stack == "software"), "WinHTTP cannot tell"
 
 
 def test_timeouts_and_breaks_are_httpx_own_errors(emulator: Any, call: Any) -> None:

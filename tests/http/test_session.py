@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from acquiring import RESOURCE, make_client
+from acquiring import RESOURCE, acquire, make_client
+from tunnel import Tunnel
+from urllib3.exceptions import ProtocolError
 
 from msal_msi_v2 import MsiV2ClientError, MsiV2Error, MtlsBindingStrength
-from msal_msi_v2.emulator import Body, OAuthError, Status
+from msal_msi_v2.emulator import Body, Drop, OAuthError, Status
+from msal_msi_v2.errors import TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -252,27 +255,61 @@ def test_a_challenge_that_entra_refuses_is_its_error(
     assert caught.value.error == "invalid_grant"
 
 
-def test_threads_that_are_challenged_together_renew_once(
-    emulator: Any, client: ManagedIdentityClient, session: requests.Session
+class Meanwhile(io.BytesIO):
+    """A body, and something that happens when it is sent first: the token is chosen by then."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        super().__init__(b"once more")
+        self._work: Callable[[], Any] | None = work
+
+    def read(self, size: int | None = -1) -> bytes:
+        work, self._work = self._work, None
+        if work is not None:
+            work()
+        return super().read(size)
+
+
+@pytest.mark.parametrize(
+    ("fault", "renewal"),
+    [(CHALLENGE, {"claims_challenge": CLAIMS}), (EXPIRED, {"force_refresh": True})],
+)
+def test_what_another_thread_has_renewed_is_not_renewed_again(
+    emulator: Any,
+    client: ManagedIdentityClient,
+    session: requests.Session,
+    fault: Status,
+    renewal: dict[str, Any],
 ) -> None:
-    first = session.get(emulator.resource_url, timeout=TIMEOUT)
-    assert first.ok
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    emulator.faults.add("resource", fault)
+    body = Meanwhile(lambda: acquire(client, **renewal))
+    assert session.post(emulator.resource_url, data=body, timeout=TIMEOUT).status_code == 200
+    assert len(emulator.requests_to("token")) == 2, "the first one, and the other thread's"
+    _, refused, repeated = emulator.requests_to("resource")
+    assert refused.headers["authorization"] != repeated.headers["authorization"]
+
+
+def test_threads_that_are_challenged_together_do_not_renew_each_for_itself(
+    emulator: Any, session: requests.Session
+) -> None:
+    session.get(emulator.resource_url, timeout=TIMEOUT)
     emulator.clear_requests()
     emulator.faults.add("resource", CHALLENGE, times=8)
-    barrier = threading.Barrier(8)
+    together = threading.Barrier(8)
+    statuses: list[int] = []
 
     def work() -> None:
-        barrier.wait()
-        assert session.get(emulator.resource_url, timeout=TIMEOUT).status_code in {200, 401}
+        body = Meanwhile(lambda: together.wait(TIMEOUT))
+        answer = session.post(emulator.resource_url, data=body, timeout=TIMEOUT)
+        statuses.append(answer.status_code)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(emulator.requests_to("token")) <= 8
-    assert session.get(emulator.resource_url, timeout=TIMEOUT).ok
-    del client
+    assert statuses == [200] * 8
+    assert len(emulator.requests_to("token")) < 8
 
 
 # --- where neither token nor certificate may go
@@ -348,9 +385,22 @@ def test_a_password_in_netrc_stays_there(
     netrc = tmp_path / "netrc"
     netrc.write_text("machine localhost login me password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
+    emulator.faults.add("resource", redirect("/there"))
     answer = session.get(emulator.resource_url, timeout=TIMEOUT)
     assert answer.ok
+    assert len(answer.history) == 1
     assert "Authorization" not in answer.request.headers
+    emulator.faults.add("resource", redirect(f"{emulator.vault_url}/secrets/x"))
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    assert "authorization" not in emulator.requests_to("vault")[0].headers
+
+
+def test_a_login_of_the_callers_own_stays_at_its_origin(
+    emulator: Any, session: requests.Session
+) -> None:
+    emulator.faults.add("resource", redirect(f"{emulator.vault_url}/secrets/x"))
+    session.get(emulator.resource_url, headers={"Authorization": "Basic x"}, timeout=TIMEOUT)
+    assert "authorization" not in emulator.requests_to("vault")[0].headers
 
 
 def test_no_token_is_logged_or_shown(
@@ -384,6 +434,56 @@ def test_nobody_there_is_requests_own_error(
         session.get(make_url(emulator), timeout=TIMEOUT)
     assert isinstance(caught.value.__cause__, MsiV2Error)
     assert caught.value.request is not None
+
+
+def test_a_request_that_may_have_arrived_is_told_from_one_that_has_not(
+    emulator: Any, session: requests.Session
+) -> None:
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    emulator.faults.add("resource", Drop())
+    for url, arrived in ((emulator.resource_url, True), ("https://localhost:9/", False)):
+        with pytest.raises(requests.ConnectionError) as caught:
+            session.post(url, data=b"once", timeout=TIMEOUT)
+        assert isinstance(caught.value.args[0], ProtocolError) is arrived, "as requests' own"
+        assert isinstance(caught.value.__cause__, TransportError)
+
+
+@pytest.mark.parametrize(
+    "proxies", [{"https": ""}, {"all": ""}, {"https": "", "all": "http://localhost:9"}, {}]
+)
+def test_an_empty_proxy_is_none(
+    emulator: Any, session: requests.Session, proxies: dict[str, str]
+) -> None:
+    assert session.get(emulator.resource_url, proxies=proxies, timeout=TIMEOUT).ok
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+@pytest.mark.parametrize("key", ["https", "all", "HTTPS_PROXY", "ALL_PROXY"])
+def test_a_proxy_is_requests_own_with_a_scheme_and_without(
+    emulator: Any,
+    session: requests.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    key: str,
+    scheme: str,
+) -> None:
+    session.get(emulator.resource_url, timeout=TIMEOUT)
+    asked = emulator.resource_url.removeprefix("https://")
+    with Tunnel() as tunnel:
+        proxy = tunnel.url.replace("http://", scheme)
+        if key.isupper():
+            monkeypatch.setenv(key, proxy)
+        proxies = {} if key.isupper() else {key: proxy}
+        assert session.get(emulator.resource_url, proxies=proxies, timeout=TIMEOUT).ok
+        assert tunnel.asked == [asked]
+
+
+def test_a_proxy_that_is_not_there_is_requests_own_error(
+    emulator: Any, stack: str, session: requests.Session
+) -> None:
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(emulator.resource_url, proxies={"https": "localhost:9"}, timeout=TIMEOUT)
+    named = isinstance(caught.value, requests.exceptions.ProxyError)
+    assert named is (stack == "software"), "WinHTTP cannot tell"
 
 
 def test_an_acquisition_that_fails_is_ours(emulator: Any, session: requests.Session) -> None:

@@ -63,7 +63,7 @@ def test_a_proxys_refusal_is_not_taken_for_the_servers_answer(tls: TlsServer, ca
         b"HTTP/1.1 407 Login\r\nContent-Length: 0\r\n\r\n"
     )
     error = call.failure(tls.url)
-    assert error.failure is TransportFailure.CONNECT
+    assert error.failure is TransportFailure.PROXY
     assert "login" in error.error_description
 
 

@@ -61,6 +61,15 @@ def test_both_packages_accept_the_same_cryptography() -> None:
     assert native == core
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_every_requirement_says_how_old_it_may_be(name: str) -> None:
+    """The session ``oldest`` runs the tests with these versions."""
+    table = project(name)
+    extras = table.get("optional-dependencies", {}).values()
+    texts = {text for texts in (table["dependencies"], *extras) for text in texts} - set(NAMES)
+    assert {text for text in texts if ">=" not in text} == set()
+
+
 def test_each_package_carries_the_license() -> None:
     license_text = (ROOT / "LICENSE").read_bytes()
     for name in NAMES:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,13 @@ def test_any_text_is_survived(text: str) -> None:
     claims = challenged_claims([text, f'Bearer claims="{text}"'])
     assert claims is None or isinstance(json.loads(claims), dict)
     is_expired([text])
+
+
+@pytest.mark.parametrize("piece", ["a", " ", "a ", "a=", 'a="', 'a="\\', "a = "])
+def test_a_long_challenge_takes_no_longer_for_each_letter(piece: str) -> None:
+    begun = time.process_time()
+    challenged_claims([piece * 50_000])
+    assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import socket
 import ssl
 import tempfile
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ class TlsServer:
         received: The requests so far.
         answer: Takes a request and the connection, and answers, or does not.
         connections: How many were made.
+        open: How many of them the client has not closed.
         keep_bodies: Whether to remember what was uploaded.
     """
 
@@ -87,8 +89,13 @@ class TlsServer:
         self.received: list[Received] = []
         self.answer: Callable[[Received, Any], None] = lambda _request, stream: stream.write(OK)
         self.connections = 0
+        self._serving: set[int] = set()
         self.keep_bodies = True
         self._open: list[socket.socket] = []
+
+    @property
+    def open(self) -> int:
+        return len(self._serving)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -106,10 +113,17 @@ class TlsServer:
                 connection = self._listener.accept()[0]
                 number, self.connections = self.connections, self.connections + 1
                 self._open.append(connection)
+                self._serving.add(number)
                 arguments = (number, connection)
                 threading.Thread(target=self._serve, args=arguments, daemon=True).start()
 
     def _serve(self, number: int, connection: socket.socket) -> None:
+        try:
+            self._answer_all(number, connection)
+        finally:
+            self._serving.discard(number)
+
+    def _answer_all(self, number: int, connection: socket.socket) -> None:
         with (
             contextlib.suppress(OSError, ValueError, Hangup),
             connection,
@@ -155,6 +169,14 @@ def server_context(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     ca.issue_cert(host, key_type=_RSA, not_after=not_after).configure_cert(context)
     return context
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a server is about to notice."""
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 class Hangup(Exception):  # noqa: N818 - not an error

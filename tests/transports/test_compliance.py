@@ -16,7 +16,7 @@ from caller import PATIENT, Caller
 from hosts import is_wine
 from issuer import CLIENT_ID, Issuer
 from memory import peak_memory
-from tls_server import OK, Hangup, TlsServer, root, server_context
+from tls_server import OK, Hangup, TlsServer, root, server_context, until
 from tunnel import Tunnel
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FOR_EVER = Timeout(connect=float("inf"), read=float("inf"))
 MIB = 1 << 20
+PROXY_FAILURE = {"openssl": TransportFailure.PROXY, "winhttp": TransportFailure.CONNECT}
+"""WinHTTP does not tell the way to the proxy from the way to the server."""
 
 
 @pytest.fixture
@@ -509,12 +511,25 @@ def test_a_dropped_certificate_makes_a_new_connection(
     call.transport.drop(call.certificate)  # harmless twice
 
 
-def test_many_certificates_may_be_used(
-    tls: TlsServer, transport: BindingTransport, key: Any, issuer: Issuer
+def test_connections_are_kept_for_the_eight_certificates_used_last(
+    tls: TlsServer, transport: BindingTransport, stack: str, key: Any, issuer: Issuer
 ) -> None:
     certificates = [issuer.bind(key) for _ in range(12)]
-    for certificate in [*certificates, certificates[0]]:
-        assert Caller(transport, certificate)(tls.url) == (200, b"OK")
+
+    def call_with(*which: int) -> int:
+        for number in which:
+            assert Caller(transport, certificates[number])(tls.url) == (200, b"OK")
+        return tls.connections
+
+    connections = call_with(*range(12))
+    if stack == "winhttp" and is_wine():
+        return  # it shares connections without regard to the client certificate
+    assert connections == 12
+    assert call_with(4, 5, 6, 7, 8, 9, 10, 11, 4) == 12
+    assert call_with(3) == 13, "in place of 5, which was used the longest time ago"
+    assert call_with(4, 6, 7, 8, 9, 10, 11) == 13
+    assert call_with(5) == 14
+    until(lambda: tls.open == 8)
 
 
 def test_a_request_is_never_sent_twice(tls: TlsServer, call: Caller) -> None:
@@ -599,7 +614,7 @@ def test_no_proxy_is_a_route_too(
 def test_a_proxy_that_asks_for_a_login(tls: TlsServer, call: Caller, stack: str) -> None:
     with Tunnel(login="me:p@ss") as tunnel:
         wines = stack == "winhttp" and is_wine()  # takes the refusal for a tunnel
-        refused = TransportFailure.HANDSHAKE if wines else TransportFailure.CONNECT
+        refused = TransportFailure.HANDSHAKE if wines else TransportFailure.PROXY
         assert call.failure(tls.url, route=Route(proxy=tunnel.url)).failure is refused
         with_login = Route(proxy=tunnel.url.replace("://", "://me:p%40ss@"))
         if stack == "winhttp":
@@ -628,11 +643,11 @@ def test_a_proxy_over_tls(tls: TlsServer, call: Caller, stack: str) -> None:
         assert stranger.asked == []
 
 
-def test_a_proxy_that_is_not_there_is_named(tls: TlsServer, call: Caller) -> None:
+def test_a_proxy_that_is_not_there_is_named(tls: TlsServer, call: Caller, stack: str) -> None:
     with Tunnel() as tunnel:
         gone = Route(proxy=tunnel.url)
     error = call.failure(tls.url, route=gone)
-    assert error.failure is TransportFailure.CONNECT
+    assert error.failure is PROXY_FAILURE[stack]
     assert "proxy" in error.error_description
     assert tls.received == []
 

@@ -124,6 +124,8 @@ class TransportFailure(enum.Enum):
 
     CONNECT = "connect"
     """Name resolution or TCP: the request never left."""
+    PROXY = "proxy"
+    """The proxy refused, or could not be reached: the request never left. WinHTTP cannot tell."""
     CONNECT_TIMEOUT = "connect_timeout"
     """No connection within the connect timeout: the request never left."""
     READ_TIMEOUT = "read_timeout"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,10 +18,27 @@ from .protocol.retry import IMDS, RetryPolicy
 from .retrying import send_with_retries
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .clock import Clock
     from .platforms import Timeout
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_impatient: ContextVar[bool] = ContextVar("_impatient", default=False)
+
+
+class ImdsUnreachable(TransportError):  # noqa: N818 - it is what happened
+    """No HTTP answer came back from IMDS."""
+
+
+@contextmanager
+def impatience() -> Iterator[None]:
+    """Try only once to connect to an IMDS that has never answered: most likely there is none."""
+    token = _impatient.set(True)
+    try:
+        yield
+    finally:
+        _impatient.reset(token)
 
 
 class ImdsClient:
@@ -28,6 +47,9 @@ class ImdsClient:
     IMDS is a link-local service that trusts whoever reaches it, so that a proxy or a redirect
     would hand the machine's identity to a stranger: proxies are bypassed, whatever the
     environment or the session says, and redirects are refused.
+
+    Attributes:
+        has_answered: Whether anything has answered there so far.
     """
 
     def __init__(self, http_client: Any, timeout: Timeout, clock: Clock) -> None:
@@ -41,6 +63,7 @@ class ImdsClient:
         self._http_client = http_client
         self._timeout = timeout
         self._clock = clock
+        self.has_answered = False
         renew_after_fork(self)
 
     def renew_after_fork(self) -> None:
@@ -55,7 +78,7 @@ class ImdsClient:
         Raises:
             MsiV2ServiceError: ``managed_identity_request_failed``: a redirect, or an answer that
                 is too long.
-            TransportError: No answer came back.
+            ImdsUnreachable: No answer came back.
         """
         if retries_by_itself(self._http_client, request.url):
             return self._send_once(request)
@@ -65,15 +88,26 @@ class ImdsClient:
         try:
             response = self._exchange(request)
             try:
-                return _read(response)
+                return self._read(response)
             finally:
                 _close(response)
         except requests.exceptions.HTTPError as exc:  # a session whose hook raises for status
             if exc.response is None:
                 raise _unreachable(TransportFailure.BROKEN, request, exc) from exc
-            return _read(exc.response)
+            return self._read(exc.response)
         except OSError as exc:  # which requests' own are, too
-            raise _unreachable(failure_of(exc), request, exc) from exc
+            raise _unreachable(self._failure_of(exc), request, exc) from exc
+
+    def _read(self, response: Any) -> Response:
+        self.has_answered = True
+        return _read(response)
+
+    def _failure_of(self, exc: OSError) -> TransportFailure:
+        failure = failure_of(exc)
+        if failure is TransportFailure.CONNECT_TIMEOUT and _impatient.get():
+            # A timeout would be tried again.
+            return failure if self.has_answered else TransportFailure.CONNECT
+        return failure
 
     def _exchange(self, request: Request) -> Any:
         options: dict[str, Any] = {
@@ -126,8 +160,8 @@ def _close(response: Any) -> None:
         close()
 
 
-def _unreachable(failure: TransportFailure, request: Request, exc: OSError) -> TransportError:
-    return TransportError(
+def _unreachable(failure: TransportFailure, request: Request, exc: OSError) -> ImdsUnreachable:
+    return ImdsUnreachable(
         failure,
         f"The instance metadata service (IMDS) at {request.url} did not answer "
         f"({type(exc).__name__}). It is there on Azure VMs and scale sets only; check that this "

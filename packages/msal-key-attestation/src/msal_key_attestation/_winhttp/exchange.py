@@ -57,7 +57,7 @@ class Exchange:
         self._read_headers()
         if self.status == _PROXY_REFUSED:  # which WinHTTP hands on as if the server had said so
             raise TransportError(
-                TransportFailure.CONNECT,
+                TransportFailure.PROXY,
                 f"The request to {self._request.target} failed: the proxy asks for a login, which "
                 "WinHTTP is given by Windows alone.",
             )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure.core.credentials import AccessToken
-from azure.core.pipeline.transport import RequestsTransport
 
 from .handout import Handout
 from .presenting import make_session
+from .transports import BoundTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ class MsiV2Credential:
                 may go out as bearer tokens, without a certificate; otherwise they are refused.
         """
         session = make_session(self._handout, allow_bearer=allow_bearer)
-        return {"transport": RequestsTransport(session=session)}
+        return {"transport": BoundTransport(session=session)}
 
     def close(self) -> None:
         """Do nothing: connections belong to the clients, the rest to the process."""

@@ -11,8 +11,9 @@ import msal
 import requests
 
 from msal_msi_v2.client import ManagedIdentityClient
-from msal_msi_v2.errors import MsiV2ClientError, MsiV2Error
+from msal_msi_v2.errors import MsiV2ClientError, MsiV2Error, TransportFailure
 from msal_msi_v2.fork import renew_after_fork
+from msal_msi_v2.imds import ImdsUnreachable, impatience
 
 from .failures import as_azure_error
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from msal_msi_v2.strength import MtlsBindingStrength
 
 _MOST_TOKENS = 1024
+_ABSENCE = 60.0
+"""Seconds for which an IMDS that has never answered is not asked again."""
 _CAE = "CP1"
 _SUFFIX = "/.default"
 
@@ -55,6 +58,8 @@ class Handout:
             "min_strength": min_strength,
         }
         self._certificates: OrderedDict[str, BindingCertificate] = OrderedDict()
+        self._absent_until = 0.0
+        self._why_absent = ""
         self.renew_after_fork()
         renew_after_fork(self)
 
@@ -70,15 +75,11 @@ class Handout:
         """
         from azure.core.credentials import AccessTokenInfo  # noqa: PLC0415 - 1.31 brought it
 
-        client = self.client
         try:
-            if options.get("enable_cae"):
-                client = client.with_capabilities(_CAE)
-            result = client.acquire_token_for_client(
-                resource=_resource(scopes), claims_challenge=options.get("claims"), **self._options
-            )
+            result = self._acquire(_resource(scopes), options)
         except MsiV2Error as exc:
-            raise as_azure_error(exc, self.client) from exc
+            no_imds = isinstance(exc, ImdsUnreachable) and not self.client.host.imds.has_answered
+            raise as_azure_error(exc, no_imds=no_imds) from exc
         token = result["access_token"]
         self._remember(token, result["binding_certificate"])
         return AccessTokenInfo(
@@ -91,6 +92,23 @@ class Handout:
     def certificate_of(self, token: str) -> BindingCertificate | None:
         """Return what a token is bound to; ``None``: it is none of this credential's."""
         return self._certificates.get(token)
+
+    def _acquire(self, resource: str, options: TokenRequestOptions) -> dict[str, Any]:
+        client, imds = self.client, self.client.host.imds
+        now = client.host.clock.now()
+        if now < self._absent_until <= now + _ABSENCE and not imds.has_answered:
+            raise ImdsUnreachable(TransportFailure.CONNECT, self._why_absent)
+        if options.get("enable_cae"):
+            client = client.with_capabilities(_CAE)
+        try:
+            with impatience():
+                return client.acquire_token_for_client(
+                    resource=resource, claims_challenge=options.get("claims"), **self._options
+                )
+        except ImdsUnreachable as exc:
+            self._absent_until = client.host.clock.now() + _ABSENCE
+            self._why_absent = exc.error_description
+            raise
 
     def _remember(self, token: str, certificate: BindingCertificate) -> None:
         with self._lock:

@@ -71,10 +71,25 @@ class CredentialAdapter(MtlsAdapter):
         return super().send(request, *args, **kwargs)
 
 
+class _Session(MtlsSession):
+    def request(
+        self, *args: Any, loop: Any = None, read_timeout: float | None = None, **kwargs: Any
+    ) -> requests.Response:
+        """Send a request; see ``requests.Session.request``.
+
+        The SDK's asynchronous transport hands on two arguments that are none of requests':
+        ``loop``, which is its own affair, and ``read_timeout`` (seconds).
+        """
+        del loop
+        if read_timeout is not None:
+            kwargs["timeout"] = (kwargs.get("timeout"), read_timeout)
+        return super().request(*args, **kwargs)
+
+
 def make_session(handout: Handout, *, allow_bearer: bool) -> MtlsSession:
     """Return a session for the requests of an Azure SDK client."""
     adapter = CredentialAdapter(handout, allow_bearer=allow_bearer)
-    return MtlsSession(adapter, handout.client.ca_bundle)
+    return _Session(adapter, handout.client.ca_bundle)
 
 
 def _token(header: str | bytes | None) -> str:

@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import rewind_body, select_proxy
+from requests.utils import rewind_body
+from urllib3.exceptions import ProtocolError
 from urllib3.util import Timeout as Urllib3Timeout
 
 from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
@@ -16,6 +17,7 @@ from msal_msi_v2.platforms import Route, Timeout
 
 from .bodies import raw_response, request_body
 from .presenting import presenter_of
+from .proxies import chosen_proxy
 from .resource import ResourceTokens
 from .stacks import StackTransport
 
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 
 _EXCEPTIONS: dict[TransportFailure, type[requests.RequestException]] = {
     TransportFailure.CONNECT: requests.ConnectionError,
+    TransportFailure.PROXY: requests.exceptions.ProxyError,
     TransportFailure.CONNECT_TIMEOUT: requests.ConnectTimeout,
     TransportFailure.READ_TIMEOUT: requests.ReadTimeout,
     TransportFailure.SERVER_CERTIFICATE: requests.exceptions.SSLError,
     TransportFailure.HANDSHAKE: requests.exceptions.SSLError,
     TransportFailure.BROKEN: requests.ConnectionError,
 }
+_MAYBE_RECEIVED = {TransportFailure.HANDSHAKE, TransportFailure.BROKEN}
 _ORIGIN = "msal_msi_v2.origin"
 _HTTPS_PORT = 443
 
@@ -115,7 +119,7 @@ class MtlsAdapter(HTTPAdapter):
         if _has_left(request):
             return super().send(request, stream, timeout, verify, None, proxies)
         bundle = None if verify in {None, True} else os.fspath(verify)
-        route = Route(bundle, select_proxy(request.url or "", proxies))
+        route = Route(bundle, chosen_proxy(request.url or "", proxies))
         outgoing = _Outgoing(request, self._transport, _timeout(timeout), route)
         answer = self._presenter.send(outgoing)
         return self.build_response(request, raw_response(answer, request.method or ""))
@@ -167,7 +171,7 @@ class _Outgoing:
                 route=self._route,
             )
         except TransportError as exc:
-            raise _EXCEPTIONS[exc.failure](exc, request=request) from exc
+            raise _as_requests_has_it(exc, request) from exc
 
     def drop(self, certificate: BindingCertificate) -> None:
         self._transport.drop(certificate)
@@ -180,6 +184,18 @@ class _Outgoing:
         except requests.exceptions.UnrewindableBodyError:
             return False
         return True
+
+
+def _as_requests_has_it(
+    error: TransportError, request: requests.PreparedRequest
+) -> requests.RequestException:
+    """Return requests' exception for a failure.
+
+    Where the server may have received the request, it is about a ``ProtocolError``, as requests'
+    own is. That is what tells the Azure SDK.
+    """
+    about = ProtocolError(str(error)) if error.failure in _MAYBE_RECEIVED else error
+    return _EXCEPTIONS[error.failure](about, request=request)
 
 
 def _check(request: requests.PreparedRequest, verify: Any, cert: Any) -> None:
@@ -203,25 +219,39 @@ def _check(request: requests.PreparedRequest, verify: Any, cert: Any) -> None:
         )
 
 
+def origin_of(url: str) -> tuple[str, str | None, int]:
+    """Return the origin of an ``https`` URL: scheme, host and port."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _HTTPS_PORT
+
+
 def _has_left(request: requests.PreparedRequest) -> bool:
     """Tell whether redirects have led a request away from the origin that it was made for.
 
     The hooks are all that requests hands on from a request to the one that a redirect makes of it.
+    They get a dict of their own here, since it hands them on to a copy, too.
     """
     hooks = cast("dict[str, Any]", request.hooks)
-    url = urlsplit(request.url or "")
-    origin = (url.scheme, url.hostname, url.port or _HTTPS_PORT)
-    if hooks.setdefault(_ORIGIN, origin) != origin:
-        hooks[_ORIGIN] = None  # for good, wherever the next redirect leads
-    return hooks[_ORIGIN] is None
+    origin = origin_of(request.url or "")
+    has_left = hooks.get(_ORIGIN, origin) != origin
+    # Left for good, wherever the next redirect leads.
+    request.hooks = {**hooks, _ORIGIN: None if has_left else origin}
+    return has_left
 
 
 def _timeout(given: Any) -> Timeout:
-    """Return requests' timeout, where ``None`` waits for ever, as ours."""
-    pair: Any = given if isinstance(given, tuple) else (given, given)
+    """Return requests' timeout, where ``None`` waits for ever, as ours.
+
+    What urllib3 knows as the total bounds either step.
+    """
     if isinstance(given, Urllib3Timeout):
-        pair = (given.connect_timeout, given.read_timeout)
-    return Timeout(*(float("inf") if one is None else float(one) for one in pair))
+        begun = given.clone()
+        begun.start_connect()  # from when on a total names the time that is left to read
+        steps = (begun.connect_timeout, begun.read_timeout)
+        connect, read = (Urllib3Timeout.resolve_default_timeout(step) for step in steps)
+    else:
+        connect, read = given if isinstance(given, tuple) else (given, given)
+    return Timeout(*(float("inf") if step is None else float(step) for step in (connect, read)))
 
 
 def _text(value: str | bytes) -> str:

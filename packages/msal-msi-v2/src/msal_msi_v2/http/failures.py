@@ -9,7 +9,8 @@ from msal_msi_v2.errors import TransportError, TransportFailure
 
 _FAILURES: tuple[tuple[type[OSError], TransportFailure], ...] = (
     (requests.exceptions.SSLError, TransportFailure.SERVER_CERTIFICATE),  # a ConnectionError too
-    (requests.ConnectTimeout, TransportFailure.CONNECT_TIMEOUT),  # a ConnectionError too
+    (requests.exceptions.ProxyError, TransportFailure.PROXY),  # likewise
+    (requests.ConnectTimeout, TransportFailure.CONNECT_TIMEOUT),  # likewise
     (requests.Timeout, TransportFailure.READ_TIMEOUT),
     (requests.ConnectionError, TransportFailure.CONNECT),
     (requests.RequestException, TransportFailure.BROKEN),
@@ -24,9 +25,8 @@ def failure_of(exc: OSError) -> TransportFailure:
     Args:
         exc: What ``requests`` raised, or another client of its shape.
     """
-    inner = exc.args[0] if exc.args else None
-    if isinstance(inner, TransportError):  # out of an adapter of ours, which knows better
-        return inner.failure
+    if isinstance(exc.__cause__, TransportError):  # out of an adapter of ours, which knows better
+        return exc.__cause__.failure
     # requests calls a read timeout within the body a connection error
     if isinstance(exc, requests.ConnectionError) and any(_is_late(arg) for arg in exc.args):
         return TransportFailure.READ_TIMEOUT

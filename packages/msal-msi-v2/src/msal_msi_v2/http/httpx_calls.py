@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 EXCEPTIONS: dict[TransportFailure, type[httpx.TransportError]] = {
     TransportFailure.CONNECT: httpx.ConnectError,
+    TransportFailure.PROXY: httpx.ProxyError,
     TransportFailure.CONNECT_TIMEOUT: httpx.ConnectTimeout,
     TransportFailure.READ_TIMEOUT: httpx.ReadTimeout,
     TransportFailure.SERVER_CERTIFICATE: httpx.ConnectError,

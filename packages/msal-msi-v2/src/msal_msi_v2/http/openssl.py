@@ -10,7 +10,6 @@ import ssl
 import tempfile
 import threading
 from collections import OrderedDict
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -24,11 +23,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from urllib3.util import SKIP_HEADER
 
-from msal_msi_v2.errors import MsiV2ClientError, TransportError, TransportFailure
+from msal_msi_v2.errors import MsiV2ClientError
 from msal_msi_v2.fork import renew_after_fork
 from msal_msi_v2.platforms import Route
 
+from .early_answers import EarlyAnswersPool
 from .proxies import environment_proxy, parse_proxy
+from .urllib3_failures import not_a_url, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 _MOST_POOLS = 8
 _IDLE_CONNECTIONS_A_HOST = 64
 _SENDABLE = re.compile(r"[^\r\n\0\u0100-\U0010ffff]*")
-_HTTP_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 
 
 class OpenSslTransport:
@@ -81,7 +81,7 @@ class OpenSslTransport:
         """Send one request; see ``BindingTransport.request``."""
         _check_url(url)
         _check_headers(headers)
-        with _translated(url):
+        with translated(url):
             pool = self._pool(certificate, route or Route(proxy=environment_proxy(url)))
             response = pool.urlopen(
                 method,
@@ -132,14 +132,17 @@ class OpenSslTransport:
             "maxsize": _IDLE_CONNECTIONS_A_HOST,
         }
         if route.proxy is None:
-            return urllib3.PoolManager(**options)
-        proxy = parse_proxy(route.proxy)
-        return urllib3.ProxyManager(
-            f"{proxy.scheme}://{proxy.host}:{proxy.port}",
-            proxy_headers=urllib3.make_headers(proxy_basic_auth=proxy.login or None),
-            proxy_ssl_context=trusting_context(ca_bundle) if proxy.scheme == "https" else None,
-            **options,
-        )
+            manager = urllib3.PoolManager(**options)
+        else:
+            proxy = parse_proxy(route.proxy)
+            manager = urllib3.ProxyManager(
+                f"{proxy.scheme}://{proxy.host}:{proxy.port}",
+                proxy_headers=urllib3.make_headers(proxy_basic_auth=proxy.login or None),
+                proxy_ssl_context=trusting_context(ca_bundle) if proxy.scheme == "https" else None,
+                **options,
+            )
+        manager.pool_classes_by_scheme = {"https": EarlyAnswersPool}
+        return manager
 
 
 def _binding_context(ca_bundle: str, certificate: BindingCertificate) -> ssl.SSLContext:
@@ -228,7 +231,7 @@ class OpenSslResponse:
 
     def iter_bytes(self, chunk_size: int = 65536) -> Iterator[bytes]:
         """Yield the body; see ``TransportResponse.iter_bytes``."""
-        with _translated(self._url):
+        with translated(self._url):
             # Not stream(), which waits until it has as much as was asked for.
             while piece := self.raw.read1(chunk_size, decode_content=False):
                 yield piece
@@ -244,7 +247,10 @@ def _finite(seconds: float) -> float | None:
 
 
 def _check_url(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise not_a_url() from None  # it quotes the URL
     if parts.scheme != "https":
         raise MsiV2ClientError(
             "invalid_request",
@@ -271,71 +277,3 @@ def _exact_headers(headers: Sequence[tuple[str, str]]) -> urllib3.HTTPHeaderDict
     for name in ("User-Agent", "Accept-Encoding"):
         exact.setdefault(name, SKIP_HEADER)
     return exact
-
-
-@contextmanager
-def _translated(url: str) -> Iterator[None]:
-    """Turn the exceptions of urllib3 and ssl into ours."""
-    try:
-        yield
-    except _HTTP_ERRORS as exc:
-        host = urlsplit(url).hostname  # without what may be a password before it
-        failure, text = _explain(exc)
-        raise TransportError(failure, f"The request to {host} failed: {text}") from exc
-
-
-def _explain(exc: BaseException) -> tuple[TransportFailure, str]:
-    """Say where a request failed, from the exception or from those inside it."""
-    chain = list(_inside(exc))
-    for inner in chain:
-        if isinstance(inner, ssl.SSLCertVerificationError):
-            return TransportFailure.SERVER_CERTIFICATE, (
-                f"its TLS certificate was refused ({inner.verify_message}). Trust its CA with "
-                "http_client.verify, REQUESTS_CA_BUNDLE or SSL_CERT_FILE, if that is right."
-            )
-        if isinstance(inner, ssl.SSLError):
-            return TransportFailure.HANDSHAKE, (
-                f"TLS failed ({inner.reason or inner}); the server may have refused the client "
-                "certificate."
-            )
-    for kind, failure, text in _FAILURES:
-        if any(isinstance(inner, kind) for inner in chain):
-            return failure, text
-    return TransportFailure.BROKEN, f"the connection broke ({type(chain[-1]).__name__})."
-
-
-_FAILURES: tuple[tuple[type[BaseException], TransportFailure, str], ...] = (
-    (
-        urllib3.exceptions.NewConnectionError,  # a ConnectTimeoutError too, so it comes first
-        TransportFailure.CONNECT,
-        "no connection could be made. Check name resolution, firewall and proxy.",
-    ),
-    (
-        urllib3.exceptions.ConnectTimeoutError,
-        TransportFailure.CONNECT_TIMEOUT,
-        "no connection within the connect timeout.",
-    ),
-    (
-        urllib3.exceptions.ReadTimeoutError,
-        TransportFailure.READ_TIMEOUT,
-        "no answer within the read timeout.",
-    ),
-    (
-        urllib3.exceptions.ProxyError,
-        TransportFailure.CONNECT,
-        "the proxy refused, or could not be reached.",
-    ),
-)
-
-
-def _inside(exc: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and those that it wraps, outermost first."""
-    seen: set[int] = set()
-    waiting: list[object] = [exc]
-    while waiting:
-        current = waiting.pop(0)
-        if isinstance(current, BaseException) and id(current) not in seen:
-            seen.add(id(current))
-            yield current
-            # Not __context__: that may be an exception which the caller is handling.
-            waiting += [*current.args, current.__cause__]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import zlib
 from itertools import chain
 from typing import TYPE_CHECKING
-
-import urllib3
 
 from msal_msi_v2.errors import TransportError
 
@@ -18,12 +16,21 @@ if TYPE_CHECKING:
 LONGEST_REFUSAL = 65536
 """Bytes of a refusal's body that are looked into."""
 
+_ENCODING = "content-encoding"
+_FORMATS = {
+    "gzip": (16 + zlib.MAX_WBITS,),
+    "x-gzip": (16 + zlib.MAX_WBITS,),
+    "deflate": (zlib.MAX_WBITS, -zlib.MAX_WBITS),  # with its header, or as some send it, without
+}
+"""The codings that are looked into, as zlib has them."""
+
 
 class PeekedResponse:
     """A ``TransportResponse`` over another one.
 
     Attributes:
-        beginning: The first bytes of the body, decompressed; what cannot be is left out.
+        beginning: The first bytes of the body, decompressed. It is empty where that takes more
+            than zlib: for other codings than gzip and deflate, and for one on top of another.
     """
 
     def __init__(self, answer: TransportResponse, most: int) -> None:
@@ -31,7 +38,7 @@ class PeekedResponse:
 
         Args:
             answer: Whose body; it is this object's to close.
-            most: How many bytes are enough.
+            most: How many bytes are enough, as received and decompressed.
         """
         self._answer = answer
         self.status: int = answer.status
@@ -40,7 +47,7 @@ class PeekedResponse:
         self._rest = answer.iter_bytes()
         self._failure: TransportError | None = None
         self._read = self._read_beginning(most)
-        self.beginning = _decompressed(self._read, self.headers)
+        self.beginning = _decompressed(self._read, self.headers, most)
 
     @property
     def challenges(self) -> list[str]:
@@ -71,12 +78,16 @@ class PeekedResponse:
         return bytes(read)
 
 
-def _decompressed(data: bytes, headers: Sequence[tuple[str, str]]) -> bytes:
-    encoding = {name: value for name, value in headers if name.lower() == "content-encoding"}
-    if not encoding:
-        return data
-    response = urllib3.HTTPResponse(io.BytesIO(data), encoding, preload_content=False)
+def _decompressed(data: bytes, headers: Sequence[tuple[str, str]], most: int) -> bytes:
+    codings = [value.strip().lower() for name, value in headers if name.lower() == _ENCODING]
+    if codings in ([], ["identity"]):
+        return data[:most]
+    windows = _FORMATS.get(", ".join(codings), ())
+    return next(filter(None, (_inflated(data, window, most) for window in windows)), b"")
+
+
+def _inflated(data: bytes, window: int, most: int) -> bytes:
     try:
-        return response.read(decode_content=True)
-    except urllib3.exceptions.HTTPError:
+        return zlib.decompressobj(window).decompress(data, most)  # it may stand for gigabytes
+    except zlib.error:
         return b""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 import requests
 
 from msal_msi_v2.errors import MsiV2ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -30,9 +33,17 @@ class Proxy(NamedTuple):
 
 def environment_proxy(url: str) -> str | None:
     """Return the URL of the proxy that the environment names for a URL, if it names any."""
-    proxies = requests.utils.get_environ_proxies(url, no_proxy=None)
-    proxy: str | None = requests.utils.select_proxy(url, proxies)
-    return proxy
+    return chosen_proxy(url, requests.utils.get_environ_proxies(url, no_proxy=None))
+
+
+def chosen_proxy(url: str, proxies: Mapping[str, str] | None) -> str | None:
+    """Return the URL of the proxy that requests would choose for a URL; ``None``: no proxy.
+
+    Args:
+        url: Where the request goes.
+        proxies: As for requests: by scheme or host, and ``""`` for none.
+    """
+    return requests.utils.select_proxy(url, proxies) or None
 
 
 def parse_proxy(url: str) -> Proxy:

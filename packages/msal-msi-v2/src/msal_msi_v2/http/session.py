@@ -33,6 +33,11 @@ class MtlsSession(requests.Session):
         verify = self.verify if verify is None or verify is True else verify
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        """Leave a login behind where a redirect leads elsewhere; unlike requests, look for none."""
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            prepared_request.headers.pop("Authorization", None)
+
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keep requests from looking for a password in ``.netrc``: the token is the login."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 STALE_BINDING = b"MtlsCnfClaimRequestDataValidationFailed"
 """What a resource says when the connection's certificate is not the one that the token names."""
 
-_PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+# A name begins where no letter goes before: else a long word is tried from each letter of it.
+_PARAMETER = re.compile(r'(?<![A-Za-z_])([A-Za-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
 
 
 def challenged_claims(challenges: Iterable[str]) -> str | None:
