@@ -55,7 +55,7 @@ def test_a_key_signs_what_its_public_half_verifies(
 ) -> None:
     credential = MsiV2Credential(client=make_client(make_platform()), min_strength=SOFTWARE)
     with KeyClient(emulator.vault_url, credential, **options(credential)) as keys:
-        found = keys.get_key("signing")
+        found: Any = keys.get_key("signing")
     assert found.id == key_id
     with CryptographyClient(key_id, credential, **options(credential)) as client:
         result = client.sign(SignatureAlgorithm.ps256, DIGEST)

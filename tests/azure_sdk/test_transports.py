@@ -63,23 +63,25 @@ def send(emulator: Any, platform: Any, kind: str) -> Callable[..., Any]:
 
 
 def make_policy(name: str, credential: Any) -> Any:
-    return {
+    kinds: dict[str, Any] = {
         "redirect": policies.RedirectPolicy,
         "retry": lambda: policies.RetryPolicy(retry_backoff_factor=0.01),
         "token": lambda: policies.BearerTokenCredentialPolicy(credential, SCOPE),
         "cleanup": policies.SensitiveHeaderCleanupPolicy,
         "failover": Failover,
-    }[name]()
+    }
+    return kinds[name]()
 
 
 def make_async_policy(name: str, credential: Any) -> Any:
-    return {
+    kinds: dict[str, Any] = {
         "redirect": policies.AsyncRedirectPolicy,
         "retry": lambda: policies.AsyncRetryPolicy(retry_backoff_factor=0.01),
         "token": lambda: policies.AsyncBearerTokenCredentialPolicy(credential, SCOPE),
         "cleanup": policies.SensitiveHeaderCleanupPolicy,
         "failover": AsyncFailover,
-    }[name]()
+    }
+    return kinds[name]()
 
 
 class Failover(policies.HTTPPolicy):  # type: ignore[type-arg]  # of any request

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ import msal
 import pytest
 import requests
 import trustme
+from backlog import full_backlog
 from caller import Caller
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -338,6 +340,21 @@ def test_https_goes_through_the_proxy_by_connect(
         transport.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux that a full backlog keeps silent")
+def test_a_timeout_on_the_way_to_the_proxy_is_a_timeout(certificate: BindingCertificate) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, full_backlog(listener):
+        proxy = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(TransportError) as caught:
+            OpenSslTransport().request(
+                "GET",
+                "https://localhost/",
+                certificate=certificate,
+                timeout=Timeout(connect=0.3, read=5),
+                route=Route(proxy=proxy),
+            )
+    assert caught.value.failure is TransportFailure.CONNECT_TIMEOUT
+
+
 def test_tls_that_the_proxy_does_not_speak_is_the_proxys_failure(
     certificate: BindingCertificate,
 ) -> None:
@@ -450,6 +467,7 @@ def test_a_connection_that_breaks_under_an_upload_is_no_refused_handshake(
     assert caught.value.failure is TransportFailure.BROKEN
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Winsock drops what it has with a reset")
 def test_an_answer_to_half_an_upload_is_heard(
     certificate: BindingCertificate, serve: Callable[..., str]
 ) -> None:

@@ -78,9 +78,9 @@ def test_timeouts_of_every_form_are_requests_own(emulator: Any, session: request
         emulator.faults.add("resource", Delay(5))
         with pytest.raises(requests.Timeout):
             session.get(emulator.resource_url, timeout=timeout)  # type: ignore[arg-type]  # urllib3's, too
-    patient = (None, (None, None), Timeout(PATIENT), Timeout(connect=PATIENT), Timeout(total=None))
-    for timeout in patient:
-        assert session.get(emulator.resource_url, timeout=timeout).ok  # type: ignore[arg-type]  # likewise
+    urllib3s = (Timeout(PATIENT), Timeout(connect=PATIENT), Timeout(total=None))
+    for patient in (None, (None, None), *urllib3s):
+        assert session.get(emulator.resource_url, timeout=patient).ok  # type: ignore[arg-type]  # likewise
 
 
 def test_copies_of_a_request_are_requests_of_their_own(

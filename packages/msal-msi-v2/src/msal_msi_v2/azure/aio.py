@@ -91,7 +91,7 @@ class MsiV2Credential:
         await self.close()
 
 
-class _Transport(AsyncioRequestsTransport):
+class _Transport(AsyncioRequestsTransport):  # type: ignore[misc]  # which azure-core loads lazily
     """As ``BoundTransport``, in threads of its own.
 
     The SDK's transport has each request sent by what its argument ``loop`` makes of it, and hands
@@ -102,7 +102,7 @@ class _Transport(AsyncioRequestsTransport):
         super().__init__(session=session)
         self._threads = Threads()
 
-    async def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # one for two
+    async def send(self, request: Any, **kwargs: Any) -> Any:
         """Send a request; see ``AsyncioRequestsTransport.send``."""
         keep_tokens_here(request)
         response = await super().send(request, loop=self, **kwargs)

@@ -13,10 +13,10 @@ _REDIRECTED_BY = "_msal_msi_v2_redirected_by"
 _HAS_LEFT = "_msal_msi_v2_has_left"
 
 
-class BoundTransport(RequestsTransport):
+class BoundTransport(RequestsTransport):  # type: ignore[misc]  # which azure-core loads lazily
     """Sends with a session of ours; see ``keep_tokens_here`` for redirects."""
 
-    def send(self, request: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # one for two
+    def send(self, request: Any, **kwargs: Any) -> Any:
         """Send a request; see ``azure.core.pipeline.transport.RequestsTransport.send``."""
         keep_tokens_here(request)
         response = super().send(request, **kwargs)

@@ -233,7 +233,7 @@ def _has_left(request: requests.PreparedRequest) -> bool:
     """
     hooks = cast("dict[str, Any]", request.hooks)
     origin = origin_of(request.url or "")
-    has_left = hooks.get(_ORIGIN, origin) != origin
+    has_left: bool = hooks.get(_ORIGIN, origin) != origin
     # Left for good, wherever the next redirect leads.
     request.hooks = {**hooks, _ORIGIN: None if has_left else origin}
     return has_left
