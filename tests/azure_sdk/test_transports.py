@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from acquiring import make_client
+from hosts import is_wine
 
 from msal_msi_v2 import MtlsBindingStrength
 from msal_msi_v2.emulator import Delay, Drop, Fault, Status
@@ -165,8 +166,10 @@ def test_a_redirect_within_the_origin_carries_both(
 
 
 def test_a_secondary_host_of_the_sdks_choice_gets_both(
-    emulator: Any, send: Callable[..., Any]
+    emulator: Any, stack: str, send: Callable[..., Any]
 ) -> None:
+    if stack == "windows" and is_wine():
+        pytest.skip("Wine finds no address among the names of a certificate")
     emulator.faults.add("vault", Status(307, {"Location": SECRET}))
     emulator.faults.add("vault", Status(503))
     request = HttpRequest(
