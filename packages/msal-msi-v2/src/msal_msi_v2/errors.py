@@ -125,7 +125,10 @@ class TransportFailure(enum.Enum):
     CONNECT = "connect"
     """Name resolution or TCP: the request never left."""
     PROXY = "proxy"
-    """The proxy refused, or could not be reached: the request never left. WinHTTP cannot tell."""
+    """The proxy refused, or could not be reached: the request never left.
+
+    WinHTTP tells only that the proxy asks for a login; else it is ``CONNECT``.
+    """
     CONNECT_TIMEOUT = "connect_timeout"
     """No connection within the connect timeout: the request never left."""
     READ_TIMEOUT = "read_timeout"
