@@ -106,6 +106,11 @@ class RemoteEmulator:
         found: VaultCertificate = self.call("create_vault_certificate", name, **options)
         return found
 
+    def create_vault_key(self, name: str) -> str:
+        """Make a key in the vault; see ``msal_msi_v2.emulator.MsiV2Emulator``."""
+        found: str = self.call("create_vault_key", name)
+        return found
+
     def add_app_certificate(self, client_id: str, der: bytes) -> None:
         """Register one more certificate of an application."""
         self.call("add_app_certificate", client_id, der)
