@@ -29,6 +29,7 @@ from msal_msi_v2.fork import renew_after_fork
 from msal_msi_v2.platforms import Route
 
 from .proxies import environment_proxy, parse_proxy
+from .watching import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -119,7 +120,7 @@ class OpenSslTransport:
         with self._lock:
             pool = self._pools.get(name)
             if pool is None:
-                pool = self._pools[name] = self._make_pool(certificate, route)
+                pool = self._pools[name] = watched(self._make_pool(certificate, route))
             self._pools.move_to_end(name)
             if len(self._pools) > _MOST_POOLS:
                 self._pools.popitem(last=False)[1].clear()
