@@ -8,9 +8,14 @@ import io
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from acquiring import RESOURCE, acquire, make_client
+from cryptography.hazmat.primitives.asymmetric import rsa
+from issuer import Issuer
+from tls_server import TlsServer, root, root_file, server_context
+from tunnel import Tunnel
 
 from msal_msi_v2 import MsiV2ClientError, MsiV2Error, MtlsBindingStrength, authorization_header
 from msal_msi_v2.emulator import Body, Delay, Drop, OAuthError, Status
@@ -200,6 +205,43 @@ def test_a_redirect_back_finds_neither_again(emulator: Any, call: Any) -> None:
         call("GET", emulator.resource_url)  # whose handshake takes a certificate
     assert len(emulator.requests_to("vault")) == 1
     assert len(emulator.requests_to("resource")) == 1
+
+
+def test_a_redirect_elsewhere_goes_through_the_proxy_for_that_place(
+    emulator: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    origin, elsewhere = urlsplit(emulator.resource_url).netloc, urlsplit(secret).netloc
+    with Tunnel(login="me:p@ss") as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", tunnel.url.replace("://", "://me:p%40ss@"))
+        for direct, proxied in ((origin, elsewhere), (elsewhere, origin)):
+            tunnel.asked.clear()
+            monkeypatch.setenv("NO_PROXY", direct)
+            emulator.faults.add("resource", Status(302, {"Location": secret}))
+            assert call("GET", emulator.resource_url).status_code == 401
+            assert proxied in tunnel.asked
+            assert direct not in tunnel.asked
+    assert len(emulator.requests_to("vault")) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", [MtlsTransport, AsyncMtlsTransport], ids=["openssl-sync", "openssl-async"]
+)
+def test_a_redirect_elsewhere_goes_through_a_proxy_behind_tls(kind: Any) -> None:
+    issuer = Issuer()
+    certificate = issuer.bind(rsa.generate_private_key(65537, 2048))
+    with (
+        TlsServer(client_ca=issuer.pem) as server,
+        TlsServer(client_ca=issuer.pem) as other,
+        Tunnel(context=server_context(root())) as tunnel,
+    ):
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n"
+        server.answer = lambda _request, stream: stream.write(moved.encode())
+        transport = kind(certificate, verify=str(root_file()), proxy=tunnel.url)
+        with pytest.raises((httpx.TransportError, ssl.SSLError)):  # as it takes a certificate
+            send(transport, "GET", server.url)
+        assert tunnel.asked == [urlsplit(url).netloc for url in (server.url, other.url)]
+        assert other.connections == 1
 
 
 def test_verify_false_is_refused(emulator: Any, client: ManagedIdentityClient) -> None:

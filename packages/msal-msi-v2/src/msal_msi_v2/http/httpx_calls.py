@@ -15,7 +15,7 @@ from msal_msi_v2.settings import environment_ca_bundle
 
 from .openssl import trusting_context
 from .presenting import presenter_of
-from .proxies import environment_proxy
+from .proxies import environment_proxy, parse_proxy
 from .stacks import StackTransport
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from msal_msi_v2.platforms import TransportResponse
 
     from .presenting import Presenter
+    from .proxies import Proxy
 
 EXCEPTIONS: dict[TransportFailure, type[httpx.TransportError]] = {
     TransportFailure.CONNECT: httpx.ConnectError,
@@ -82,24 +83,28 @@ class Caller:
             httpx.TransportError: No answer came back; its cause is a ``TransportError``.
             MsiV2Error: No token could be had.
         """
-        proxy = self._proxy or environment_proxy(str(request.url))
-        route = Route(self._ca_bundle, proxy)
+        route = Route(self._ca_bundle, self._proxy_for(request))
         return self._presenter.send(_Outgoing(request, body, self._transport, route, sending))
 
-    def plain_settings(self) -> dict[str, Any]:
+    def plain_settings(self, request: httpx.Request) -> dict[str, Any]:
         """Return how a transport of httpx's own sends a request.
 
-        It trusts the same CAs, and presents no certificate. It keeps no connection, and so need
-        not be closed, and belongs to no event loop.
+        It trusts the same CAs, goes through the same proxy, and presents no certificate. It keeps
+        no connection, and so need not be closed, and belongs to no event loop.
 
         Raises:
-            MsiV2ClientError: ``invalid_request``: the CAs cannot be read.
+            MsiV2ClientError: ``invalid_request``: the CAs cannot be read, or the proxy not be used.
         """
-        return {"verify": self._plain_context, "limits": _ONCE}
+        context, proxy = self._plain_context, self._proxy_for(request)
+        through = None if proxy is None else _through(parse_proxy(proxy), context)
+        return {"verify": context, "proxy": through, "limits": _ONCE}
 
     def close(self) -> None:
         """Close the connections, but those of a platform's own stack, which others share."""
         self._transport.close()
+
+    def _proxy_for(self, request: httpx.Request) -> str | None:
+        return self._proxy or environment_proxy(str(request.url))
 
     @cached_property
     def _plain_context(self) -> ssl.SSLContext:
@@ -193,6 +198,16 @@ class _Outgoing:
 
     def rewind(self) -> bool:
         return isinstance(self._body, bytes)
+
+
+def _through(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return a proxy as httpx has it."""
+    user, _, password = proxy.login.partition(":")
+    return httpx.Proxy(
+        f"{proxy.scheme}://{proxy.host}:{proxy.port}",
+        ssl_context=context if proxy.scheme == "https" else None,
+        auth=(user, password) if proxy.login else None,
+    )
 
 
 def _timeout(request: httpx.Request) -> Timeout:

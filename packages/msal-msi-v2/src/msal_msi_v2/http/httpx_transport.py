@@ -99,7 +99,7 @@ class MtlsTransport(_Transport, httpx.BaseTransport):
             MsiV2Error: The request must not be sent so, or no token could be had for it.
         """
         if has_left(request):
-            plain = httpx.HTTPTransport(**self._caller.plain_settings())
+            plain = httpx.HTTPTransport(**self._caller.plain_settings(request))
             return plain.handle_request(request)
         stream: Any = request.stream
         body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else iter(stream)
@@ -142,7 +142,7 @@ class AsyncMtlsTransport(_Transport, httpx.AsyncBaseTransport):
             MsiV2Error: The request must not be sent so, or no token could be had for it.
         """
         if has_left(request):
-            plain = httpx.AsyncHTTPTransport(**self._caller.plain_settings())
+            plain = httpx.AsyncHTTPTransport(**self._caller.plain_settings(request))
             return await plain.handle_async_request(request)
         stream: Any = request.stream
         errand = Errand(self._workers)
