@@ -12,6 +12,7 @@ from typing import Any
 from msal_msi_v2.diagnosis import Finding, diagnose, is_capable
 from msal_msi_v2.errors import MsiV2Error
 
+from .output import say
 from .token import acquire_options, add_client_options, make_client
 
 _DESCRIPTION = """\
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     findings = list(diagnose(client.host, request))
     if options.resource:
         findings.append(_token(client, options))
-    print(_as_json(findings) if options.json else _as_text(findings))  # noqa: T201 - the output
+    say(_as_json(findings) if options.json else _as_text(findings))
     return 0 if is_capable(findings) else 1
 
 

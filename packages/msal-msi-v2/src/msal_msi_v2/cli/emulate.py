@@ -10,6 +10,8 @@ from typing import Any
 
 from msal_msi_v2.errors import MsiV2ClientError
 
+from .output import say
+
 _DESCRIPTION = """\
 Serve an emulated Azure host on loopback: IMDS, attestation, token service, a resource and a Key
 Vault. Export the variables that it prints, and in that shell any program that uses msal-msi-v2
@@ -50,13 +52,13 @@ def run(options: argparse.Namespace) -> int:
         if (value := getattr(options, name)) is not None
     }
     with load_emulator()(imds_version=options.imds_version, **lifetimes) as emulator:
-        _say("An Azure host is emulated on this machine. In the shell of your program:\n")
+        say("An Azure host is emulated on this machine. In the shell of your program:\n")
         for name, value in emulator.environment.items():
-            _say(f"  {export(name, value)}")
-        _say("\nServices:")
+            say(f"  {export(name, value)}")
+        say("\nServices:")
         for name in ("imds", "attestation", "token", "login", "resource", "vault"):
-            _say(f"  {name:12} {getattr(emulator, name + '_url')}")
-        _say("\nCtrl-C ends it.")
+            say(f"  {name:12} {getattr(emulator, name + '_url')}")
+        say("\nCtrl-C ends it.")
         _wait()
     return 0
 
@@ -84,7 +86,3 @@ def _wait() -> None:
     ended = threading.Event()
     while not ended.wait(0.5):
         pass
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the command's output
