@@ -5,10 +5,17 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from acquiring import RESOURCE, acquire, make_client
+from cryptography.hazmat.primitives.asymmetric import rsa
+from issuer import Issuer
+from tls_server import TlsServer, root, root_file, server_context
+from tunnel import Tunnel
 
 from msal_msi_v2 import MsiV2ClientError, MsiV2Error, MtlsBindingStrength, authorization_header
 from msal_msi_v2.emulator import Body, Delay, Drop, OAuthError, Status
@@ -19,7 +26,7 @@ anyio = pytest.importorskip("anyio")
 from msal_msi_v2.http import AsyncMtlsTransport, MtlsTransport  # noqa: E402 - needs httpx
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator
 
     from msal_msi_v2 import ManagedIdentityClient
 
@@ -36,29 +43,25 @@ def client(emulator: Any, platform: Any) -> ManagedIdentityClient:
     return make_client(platform)
 
 
-@pytest.fixture(params=["sync", "async"])
-def call(request: pytest.FixtureRequest, client: ManagedIdentityClient) -> Iterator[Any]:
+def send(transport: Any, method: str, url: str, **options: Any) -> Any:
     """Send one request, and read its answer, as either kind of program does."""
-    kind = MtlsTransport if request.param == "sync" else AsyncMtlsTransport
-    transport: Any = kind.for_resource(client, RESOURCE, **OPTIONS)
+    options.setdefault("timeout", 30)
+    settings = {"follow_redirects": True, "transport": transport}
+    if isinstance(transport, MtlsTransport):
+        with httpx.Client(**settings) as session:
+            return session.request(method, url, **options)
 
-    def send(method: str, url: str, **options: Any) -> Any:
-        settings = {"timeout": 30, "follow_redirects": True, "transport": transport}
-        settings |= {"timeout": options.pop("timeout", 30)}
-        if request.param == "sync":
-            return httpx.Client(**settings).request(method, url, **options)
+    async def main() -> Any:
+        async with httpx.AsyncClient(**settings) as session:
+            return await session.request(method, url, **options)
 
-        async def main() -> Any:
-            async with httpx.AsyncClient(**settings) as session:
-                return await session.request(method, url, **options)
+    return anyio.run(main)
 
-        return anyio.run(main)
 
-    yield send
-    if request.param == "sync":
-        transport.close()
-    else:
-        anyio.run(transport.aclose)
+@pytest.fixture(params=[MtlsTransport, AsyncMtlsTransport], ids=["sync", "async"])
+def call(request: pytest.FixtureRequest, client: ManagedIdentityClient) -> Any:
+    transport = request.param.for_resource(client, RESOURCE, **OPTIONS)
+    return partial(send, transport)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
@@ -204,6 +207,54 @@ def test_redirects_keep_both_within_the_origin_only(emulator: Any, call: Any) ->
         call("GET", emulator.resource_url)
 
 
+def test_a_redirect_back_finds_neither_again(emulator: Any, call: Any) -> None:
+    elsewhere = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    back = f"{emulator.resource_url}/back"
+    emulator.faults.add("resource", Status(302, {"Location": elsewhere}))
+    emulator.faults.add("vault", Status(302, {"Location": back}))
+    with pytest.raises((httpx.TransportError, ssl.SSLError)):  # the latter leaks out of httpx
+        call("GET", emulator.resource_url)  # whose handshake takes a certificate
+    assert len(emulator.requests_to("vault")) == 1
+    assert len(emulator.requests_to("resource")) == 1
+
+
+def test_a_redirect_elsewhere_goes_through_the_proxy_for_that_place(
+    emulator: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = f"{emulator.vault_url}/secrets/x?api-version=7.4"
+    origin, elsewhere = urlsplit(emulator.resource_url).netloc, urlsplit(secret).netloc
+    with Tunnel(login="me:p@ss") as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", tunnel.url.replace("://", "://me:p%40ss@"))
+        for direct, proxied in ((origin, elsewhere), (elsewhere, origin)):
+            tunnel.asked.clear()
+            monkeypatch.setenv("NO_PROXY", direct)
+            emulator.faults.add("resource", Status(302, {"Location": secret}))
+            assert call("GET", emulator.resource_url).status_code == 401
+            assert proxied in tunnel.asked
+            assert direct not in tunnel.asked
+    assert len(emulator.requests_to("vault")) == 2
+
+
+@pytest.mark.parametrize(
+    "kind", [MtlsTransport, AsyncMtlsTransport], ids=["openssl-sync", "openssl-async"]
+)
+def test_a_redirect_elsewhere_goes_through_a_proxy_behind_tls(kind: Any) -> None:
+    issuer = Issuer()
+    certificate = issuer.bind(rsa.generate_private_key(65537, 2048))
+    with (
+        TlsServer(client_ca=issuer.pem) as server,
+        TlsServer(client_ca=issuer.pem) as other,
+        Tunnel(context=server_context(root())) as tunnel,
+    ):
+        moved = f"HTTP/1.1 302 Found\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n"
+        server.answer = lambda _request, stream: stream.write(moved.encode())
+        transport = kind(certificate, verify=str(root_file()), proxy=tunnel.url)
+        with pytest.raises((httpx.TransportError, ssl.SSLError)):  # as it takes a certificate
+            send(transport, "GET", server.url)
+        assert tunnel.asked == [urlsplit(url).netloc for url in (server.url, other.url)]
+        assert other.connections == 1
+
+
 def test_verify_false_is_refused(emulator: Any, client: ManagedIdentityClient) -> None:
     certificate = acquire(client)["binding_certificate"]
     for kind in (MtlsTransport, AsyncMtlsTransport):
@@ -220,85 +271,3 @@ def test_with_one_certificate_the_caller_brings_the_token(
     with httpx.Client(transport=MtlsTransport(result["binding_certificate"])) as session:
         assert session.get(emulator.resource_url, headers=headers, timeout=30).status_code == 200
         assert session.get(emulator.resource_url, timeout=30).status_code == 401
-
-
-# --- the event loop
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def loop(request: pytest.FixtureRequest) -> str:
-    """Whose event loop."""
-    name: str = request.param
-    pytest.importorskip(name)
-    return name
-
-
-def run_async(
-    client: ManagedIdentityClient, loop: str, work: Callable[[Any], Awaitable[Any]]
-) -> Any:
-    async def main() -> Any:
-        transport = AsyncMtlsTransport.for_resource(client, RESOURCE, **OPTIONS)
-        async with httpx.AsyncClient(transport=transport, timeout=30) as session:
-            return await work(session)
-
-    return anyio.run(main, backend=loop)
-
-
-def test_the_loop_runs_on_while_requests_wait(
-    emulator: Any, client: ManagedIdentityClient, loop: str
-) -> None:
-    acquire(client)
-    emulator.faults.add("resource", Delay(0.5), times=32)
-    ticks = 0
-
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await anyio.sleep(0.01)
-            ticks += 1
-
-    async def work(session: Any) -> list[int]:
-        statuses: list[int] = []
-
-        async def one() -> None:
-            statuses.append((await session.get(emulator.resource_url)).status_code)
-
-        async with anyio.create_task_group() as ticking:
-            ticking.start_soon(tick)
-            async with anyio.create_task_group() as group:
-                for _ in range(32):
-                    group.start_soon(one)
-            ticking.cancel_scope.cancel()
-        return statuses
-
-    assert run_async(client, loop, work) == [200] * 32
-    assert ticks > 5, "it never ran"
-
-
-def test_a_cancelled_request_is_left_alone_at_once(
-    emulator: Any, client: ManagedIdentityClient, loop: str
-) -> None:
-    acquire(client)
-    emulator.faults.add("resource", Delay(2))
-
-    async def work(session: Any) -> tuple[bool, int]:
-        with anyio.move_on_after(0.3) as scope:
-            await session.get(emulator.resource_url)
-        return scope.cancelled_caught, (await session.get(emulator.resource_url)).status_code
-
-    assert run_async(client, loop, work) == (True, 200)
-
-
-def test_a_body_that_the_loop_produces(
-    emulator: Any, client: ManagedIdentityClient, loop: str
-) -> None:
-    async def slow_pieces() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            await anyio.sleep(0.01)
-            yield b"piece"
-
-    async def work(session: Any) -> int:
-        answer = await session.post(emulator.resource_url, content=slow_pieces())
-        return int(answer.json()["body_length"])
-
-    assert run_async(client, loop, work) == 15

@@ -13,15 +13,19 @@ from msal import ManagedIdentityError
 from msal_msi_v2 import __version__
 
 from . import call, demo, doctor, emulate, token
+from .output import discard_unwritten, open_standard_streams, say_error, writing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DESCRIPTION = "Managed identity tokens for Azure VMs, bound to a key of the machine (MSI v2)."
 _EPILOG = (
-    "Exit codes: 0 success; 1 failure, explained on standard error; 2 wrong usage; 130 interrupt."
+    "Exit codes: 0 success; 1 failure, explained on standard error; 2 wrong usage; 130 interrupt; "
+    "141 nobody reads the output any more."
 )
 INTERRUPTED = 130
+UNREAD = 141
+"""What a shell reports of a program that SIGPIPE ended."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,19 +35,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; ``None``: those of the process.
 
     Returns:
-        The exit code: 0 success, 1 failure, 130 interrupted; wrong usage exits with 2.
+        The exit code: 0 success, 1 failure, 130 interrupted, 141 its output is not read any more;
+        wrong usage exits with 2.
     """
+    open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a console may lack what a service says
-    options = _parser().parse_args(arguments)
-    _log(options.verbose)
     try:
-        code: int = options.run(options)
+        return _run(arguments)
     except ManagedIdentityError as exc:
-        print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - the command line's output
-        return 1
+        say_error(exc)
+        code = 1
+    except UnicodeEncodeError:
+        say_error(
+            "invalid_request: An argument, or a variable of the environment, holds bytes that are "
+            "no text here. Write them as UTF-8, or in a URL as %XX."
+        )
+        code = 1
     except KeyboardInterrupt:
-        return INTERRUPTED
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = UNREAD
+    discard_unwritten()
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+        _log(options.verbose)
+        code: int = options.run(options)
+    finally:
+        with writing("Standard output"):
+            sys.stdout.flush()  # the help, for one
     return code
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
+import urllib3
+from requests.structures import CaseInsensitiveDict
 
 from msal_msi_v2.errors import MsiV2ClientError
 
+from .output import Output, say_error, writing
 from .token import acquire_options, add_client_options, make_client
 
 if TYPE_CHECKING:
@@ -23,12 +28,17 @@ Call a URL with a bound token of this machine's managed identity, over TLS with 
 and print the answer's body.
 
 The resource that the token is for is known for the hosts of common Azure services; pass --resource
-for any other. -d @FILE sends a file, -d @- what comes in on standard input.
+for any other. -d @FILE sends a file, -d @- what comes in on standard input. The body is printed as
+it was sent; it is compressed only if you ask for that with -H "Accept-Encoding: gzip".
 
 examples:
   msal-msi-v2 call --attested https://myvault.vault.azure.net/secrets/x?api-version=7.4
   msal-msi-v2 call -i -X PUT -H "Content-Type: application/json" -d @body.json \\
       --resource api://my-app https://api.example/items/1
+"""
+_EPILOG = """\
+Exit codes: 0 a status below 400; 1 any other status, or no answer, or one that cannot be written,
+explained on standard error; 2 wrong usage; 130 interrupt; 141 nobody reads the output any more.
 """
 _RESOURCES = {
     "vault.azure.net": "https://vault.azure.net",
@@ -51,19 +61,30 @@ def add_parser(commands: Any) -> None:
         "call",
         help="call a resource with a bound token",
         description=_DESCRIPTION,
-        epilog="Exit codes: 0 a status below 400; 1 any other, or no answer, explained on standard "
-        "error.",
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     parser.add_argument("url", metavar="URL", help="what to call; https only")
     parser.add_argument("--resource", help="URL or application id URI of what the token is for")
-    parser.add_argument("-X", "--request", metavar="METHOD", help="default: GET, with -d POST")
     parser.add_argument(
-        "-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="repeatable"
+        "-X", "--request", type=_method, metavar="METHOD", help="default: GET, with -d POST"
+    )
+    parser.add_argument(
+        "-H",
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="repeatable; values of the same name are sent in one line",
     )
     parser.add_argument("-d", "--data", metavar="TEXT|@FILE", help="the body to send")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the answer's body there")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write the answer's body there; without an answer, the file stays as it is",
+    )
     parser.add_argument(
         "-i", "--include", action="store_true", help="print status and headers, too"
     )
@@ -72,11 +93,12 @@ def add_parser(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Call, and print."""
+    options.url.encode()  # or urllib3 would make other bytes of those that are no text
     resource = options.resource or _resource_of(options.url)
     headers = _headers(options.header)
     session = make_client(options).mtls_session(resource=resource, **acquire_options(options))
-    with session, _body(options.data) as body:
-        try:
+    try:
+        with session, _body(options.data) as body, Output(options.output) as output:
             answer = session.request(
                 options.request or ("GET" if body is None else "POST"),
                 options.url,
@@ -86,15 +108,24 @@ def run(options: argparse.Namespace) -> int:
                 timeout=options.timeout or _TIMEOUT,
             )
             with answer:
-                _print(answer, options)
-        except requests.RequestException as exc:
-            print(f"error: {exc}", file=sys.stderr)  # noqa: T201 - the command's output
-            return 1
+                _print(answer, output, include=options.include)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as exc:
+        say_error(exc)
+        return 1
     return 0 if answer.ok else 1
 
 
+def _method(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a method of HTTP")
+    return text
+
+
 def _resource_of(url: str) -> str:
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError as exc:
+        raise MsiV2ClientError("invalid_request", f"The URL is malformed: {exc}.") from exc
     for suffix, resource in _RESOURCES.items():
         if host == suffix or host.endswith(f".{suffix}"):
             return resource
@@ -104,13 +135,15 @@ def _resource_of(url: str) -> str:
     )
 
 
-def _headers(lines: Iterable[str]) -> dict[str, str]:
-    headers = {}
+def _headers(lines: Iterable[str]) -> CaseInsensitiveDict[str]:
+    headers: CaseInsensitiveDict[str] = CaseInsensitiveDict()
     for line in lines:
-        name, colon, value = line.partition(":")
-        if not colon or not name.strip():
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not colon or not name:
             raise MsiV2ClientError("invalid_request", "-H takes a header as 'Name: value'.")
-        headers[name.strip()] = value.strip()
+        separator = "; " if name.lower() == "cookie" else ", "
+        headers[name] = f"{headers[name]}{separator}{value}" if name in headers else value
+    headers.setdefault("Accept-Encoding", "identity")
     return headers
 
 
@@ -118,29 +151,23 @@ def _body(data: str | None) -> Any:
     """Return a context manager of what to send."""
     if data is None:
         return nullcontext()
-    if data == "@-":
-        return nullcontext(sys.stdin.buffer.read())
     if not data.startswith("@"):
-        return nullcontext(data.encode("utf-8"))
-    return _open(data[1:], "rb")
-
-
-def _open(path: str, mode: str) -> Any:
+        return nullcontext(os.fsencode(data))
     try:
-        return Path(path).open(mode)
+        return nullcontext(sys.stdin.buffer.read()) if data == "@-" else Path(data[1:]).open("rb")
     except OSError as exc:
         raise MsiV2ClientError(
-            "invalid_request", f"The file {path!r} cannot be opened: {exc.strerror}."
+            "invalid_request", f"What -d names cannot be read: {exc.strerror}. Check the file."
         ) from exc
 
 
-def _print(answer: requests.Response, options: argparse.Namespace) -> None:
-    out = sys.stdout.buffer
-    if options.include:
+def _print(answer: requests.Response, output: Output, *, include: bool) -> None:
+    """Print an answer as it was sent: what its headers say is true of the body."""
+    if include:
         lines = [f"HTTP/1.1 {answer.status_code} {answer.reason}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
-        out.write("\n".join([*lines, "", ""]).encode("utf-8", "backslashreplace"))
-    with _open(options.output, "wb") if options.output else nullcontext(out) as target:
-        for piece in answer.iter_content(_PIECE):
-            target.write(piece)
-    out.flush()
+        lines += [f"{name}: {value}" for name, value in answer.raw.headers.items()]
+        with writing("Standard output"):
+            sys.stdout.buffer.write("\n".join([*lines, "", ""]).encode("utf-8", "backslashreplace"))
+    output.begin()
+    for piece in answer.raw.stream(_PIECE, decode_content=False):
+        output.write(piece)

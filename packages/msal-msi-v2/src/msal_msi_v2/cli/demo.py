@@ -21,6 +21,7 @@ from msal_msi_v2.strength import MtlsBindingStrength
 from msal_msi_v2.tokens import authorization_header, verify_cnf_binding
 
 from .emulate import load_emulator
+from .output import say
 from .token import add_verbose
 
 if TYPE_CHECKING:
@@ -60,21 +61,21 @@ def run(options: argparse.Namespace) -> int:
     """Run the demo; the exit code tells whether all went as it should."""
     with load_emulator()() as emulator:
         os.environ.update(emulator.environment)
-        _say("An Azure host is emulated on this machine. The seven steps to a bound token:\n")
+        say("An Azure host is emulated on this machine. The seven steps to a bound token:\n")
         result = _acquire(emulator, software=options.software)
         own = sum(request.leg in _OWN_LEGS for request in emulator.requests)
-        _say(f"\n{own} HTTP requests. The {result['token_type']} token is bound:\n")
+        say(f"\n{own} HTTP requests. The {result['token_type']} token is bound:\n")
         certificate = result["binding_certificate"]
-        _say(f"  certificate's x5t#S256  {certificate.x5t_s256}")
+        say(f"  certificate's x5t#S256  {certificate.x5t_s256}")
         bound = verify_cnf_binding(result["access_token"], certificate)
-        _say(f"  token's cnf             {'the same' if bound else 'ANOTHER'}\n")
+        say(f"  token's cnf             {'the same' if bound else 'ANOTHER'}\n")
         served = _call(emulator, result, certificate)
-        _say(f"Call the resource with both:\n  {served}\n")
+        say(f"Call the resource with both:\n  {served}\n")
         other = _acquire(emulator, software=options.software, quiet=True)["binding_certificate"]
         stolen = _call(emulator, result, other)
-        _say(f"Replay the token with another machine's certificate:\n  {stolen}")
+        say(f"Replay the token with another machine's certificate:\n  {stolen}")
     worked = bound and served.startswith("200") and stolen.startswith("401")
-    _say("\nThe token is of use to this key only." if worked else "\nThis is not as it should be.")
+    say("\nThe token is of use to this key only." if worked else "\nThis is not as it should be.")
     return 0 if worked else 1
 
 
@@ -126,8 +127,4 @@ class _StepPrinter(logging.Handler):
         if "step" in fields:
             number = STEPS.index(fields["step"]) + 1
             duration = f"{fields['duration'] * 1000:6.0f} ms"
-            _say(f"  {number}  {fields['step']:20}{duration}  {fields['outcome']}")
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the command's output
+            say(f"  {number}  {fields['step']:20}{duration}  {fields['outcome']}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msal_msi_v2.diagnosis import Finding, diagnose, is_capable, wrong_setting
 from msal_msi_v2.errors import MsiV2Error
 
+from .output import say
 from .token import acquire_options, add_client_options, make_client
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def add_parser(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Diagnose, and print."""
     findings = _examine(make_client(options), options)
-    print(_as_json(findings) if options.json else _as_text(findings))  # noqa: T201 - the output
+    say(_as_json(findings) if options.json else _as_text(findings))
     return 0 if is_capable(findings) else 1
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from msal_msi_v2.errors import MsiV2ClientError
 
+from .output import say
 from .token import add_verbose
 
 _DESCRIPTION = """\
@@ -75,27 +76,27 @@ def run(options: argparse.Namespace) -> int:
         _describe(emulator)
         if options.application:
             _register(emulator)
-        _say("\nCtrl-C ends it.")
+        say("\nCtrl-C ends it.")
         _wait()
     return 0
 
 
 def _describe(emulator: Any) -> None:
-    _say("An Azure host is emulated on this machine. In the shell of your program:\n")
+    say("An Azure host is emulated on this machine. In the shell of your program:\n")
     for name, value in emulator.environment.items():
-        _say(f"  {export(name, value)}")
-    _say("\nServices:")
+        say(f"  {export(name, value)}")
+    say("\nServices:")
     for name in _SERVICES:
-        _say(f"  {name:12} {getattr(emulator, name + '_url')}")
-    _say("\nTenants:")
-    _say(f"  {'home':12} {emulator.tenant_id}")
-    _say(f"  {'other':12} {emulator.other_tenant_id}")
+        say(f"  {name:12} {getattr(emulator, name + '_url')}")
+    say("\nTenants:")
+    say(f"  {'home':12} {emulator.tenant_id}")
+    say(f"  {'other':12} {emulator.other_tenant_id}")
     for identity in emulator.identities:
-        _say(f"\n{identity.kind} identity:")
-        _say(f"  {'client id':12} {identity.client_id}")
-        _say(f"  {'object id':12} {identity.object_id}")
+        say(f"\n{identity.kind} identity:")
+        say(f"  {'client id':12} {identity.client_id}")
+        say(f"  {'object id':12} {identity.object_id}")
         if identity.resource_id is not None:
-            _say(f"  {'resource id':12} {identity.resource_id}")
+            say(f"  {'resource id':12} {identity.resource_id}")
 
 
 def _register(emulator: Any) -> None:
@@ -107,9 +108,9 @@ def _register(emulator: Any) -> None:
         certificates=[made.der],
         federated=[FederatedCredential(issuer, one.object_id) for one in emulator.identities],
     )
-    _say("\nApplication, which may sign in with this certificate, or as federated by an identity:")
-    _say(f"  {'client id':12} {application.client_id}")
-    _say(f"  {'certificate':12} {made.id}")
+    say("\nApplication, which may sign in with this certificate, or as federated by an identity:")
+    say(f"  {'client id':12} {application.client_id}")
+    say(f"  {'certificate':12} {made.id}")
 
 
 def load_emulator() -> Any:
@@ -135,7 +136,3 @@ def _wait() -> None:
     ended = threading.Event()
     while not ended.wait(0.5):
         pass
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - the command's output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import Any
 
 import msal
@@ -11,6 +12,8 @@ import requests
 
 from msal_msi_v2.client import ManagedIdentityClient
 from msal_msi_v2.strength import MtlsBindingStrength
+
+from .output import say
 
 _DESCRIPTION = """\
 Acquire a bound token for this machine's managed identity, and print the result as JSON.
@@ -22,6 +25,7 @@ examples:
   msal-msi-v2 token --resource https://vault.azure.net --min-strength software
   msal-msi-v2 token -v --resource https://vault.azure.net --client-id GUID
 """
+_LONGEST = 86400.0
 
 
 def add_parser(commands: Any) -> None:
@@ -59,7 +63,10 @@ def add_client_options(parser: argparse.ArgumentParser) -> None:
         help="the weakest key to accept (default: keyguard)",
     )
     parser.add_argument(
-        "--timeout", type=float, metavar="SECONDS", help="for each request, instead of the defaults"
+        "--timeout",
+        type=seconds,
+        metavar="SECONDS",
+        help="for each request, instead of the defaults",
     )
 
 
@@ -72,6 +79,21 @@ def add_verbose(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="log each step; twice: log everything",
     )
+
+
+def seconds(text: str) -> float:
+    """Return a time that something can take.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no number, not more than 0, or more than a day.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to a day")
+    return value
 
 
 def make_client(options: argparse.Namespace) -> ManagedIdentityClient:
@@ -107,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     }
     if not options.show_token:
         shown["access_token"] = "(left out; --show-token prints it)"  # noqa: S105 - no token
-    print(json.dumps(shown, indent=2))  # noqa: T201 - the command's output
+    say(json.dumps(shown, indent=2))
     return 0
 
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-import urllib3
 from urllib3.connection import HTTPSConnection
 
 
-class _Connection(HTTPSConnection):
+class EarlyAnswersConnection(HTTPSConnection):
+    """Such a connection."""
+
     def send(self, data: Any) -> None:
         """Send some of a request.
 
@@ -26,9 +27,3 @@ class _Connection(HTTPSConnection):
             super().send(data)
         except ssl.SSLEOFError as exc:
             raise BrokenPipeError(exc.errno, "the server closed the connection") from exc
-
-
-class EarlyAnswersPool(urllib3.HTTPSConnectionPool):
-    """A pool of such connections."""
-
-    ConnectionCls = _Connection

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -13,17 +15,19 @@ from msal_msi_v2.settings import environment_ca_bundle
 
 from .openssl import trusting_context
 from .presenting import presenter_of
-from .proxies import environment_proxy
+from .proxies import environment_proxy, parse_proxy
 from .stacks import StackTransport
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from msal_msi_v2.binding import BindingCertificate
     from msal_msi_v2.platforms import TransportResponse
 
     from .presenting import Presenter
+    from .proxies import Proxy
 
 EXCEPTIONS: dict[TransportFailure, type[httpx.TransportError]] = {
     TransportFailure.CONNECT: httpx.ConnectError,
@@ -36,6 +40,7 @@ EXCEPTIONS: dict[TransportFailure, type[httpx.TransportError]] = {
 }
 """httpx's exception for each way that a request can fail."""
 _ORIGIN = "msal_msi_v2.origin"
+_ONCE = httpx.Limits(max_keepalive_connections=0)
 
 
 class Caller:
@@ -61,28 +66,50 @@ class Caller:
         self._proxy = proxy
         self._transport = StackTransport(self._trusted)
 
-    def call(self, request: httpx.Request, body: bytes | Iterable[bytes]) -> TransportResponse:
+    def call(
+        self,
+        request: httpx.Request,
+        body: bytes | Iterable[bytes],
+        sending: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> TransportResponse:
         """Send a request.
 
         Args:
             request: The request.
             body: Its body; pieces can be sent only once.
+            sending: Entered whenever the request is sent, and not while a token is acquired,
+                for which others may be waiting, too.
 
         Raises:
             httpx.TransportError: No answer came back; its cause is a ``TransportError``.
             MsiV2Error: No token could be had.
         """
-        proxy = self._proxy or environment_proxy(str(request.url))
-        route = Route(self._ca_bundle, proxy)
-        return self._presenter.send(_Outgoing(request, body, self._transport, route))
+        route = Route(self._ca_bundle, self._proxy_for(request))
+        return self._presenter.send(_Outgoing(request, body, self._transport, route, sending))
 
-    def plain_context(self) -> ssl.SSLContext:
-        """Return TLS settings with the same CAs, and no certificate."""
-        return trusting_context(self._trusted or certifi.where())
+    def plain_settings(self, request: httpx.Request) -> dict[str, Any]:
+        """Return how a transport of httpx's own sends a request.
+
+        It trusts the same CAs, goes through the same proxy, and presents no certificate. It keeps
+        no connection, and so need not be closed, and belongs to no event loop.
+
+        Raises:
+            MsiV2ClientError: ``invalid_request``: the CAs cannot be read, or the proxy not be used.
+        """
+        context, proxy = self._plain_context, self._proxy_for(request)
+        through = None if proxy is None else _through(parse_proxy(proxy), context)
+        return {"verify": context, "proxy": through, "limits": _ONCE}
 
     def close(self) -> None:
         """Close the connections, but those of a platform's own stack, which others share."""
         self._transport.close()
+
+    def _proxy_for(self, request: httpx.Request) -> str | None:
+        return self._proxy or environment_proxy(str(request.url))
+
+    @cached_property
+    def _plain_context(self) -> ssl.SSLContext:
+        return trusting_context(self._trusted or certifi.where())
 
 
 def has_left(request: httpx.Request) -> bool:
@@ -104,6 +131,15 @@ def has_left(request: httpx.Request) -> bool:
     if marks.setdefault(_ORIGIN, origin) != origin:
         marks[_ORIGIN] = None  # for good, wherever the next redirect leads
     return marks[_ORIGIN] is None
+
+
+@contextmanager
+def translated(request: httpx.Request) -> Iterator[None]:
+    """Turn a ``TransportError`` into what httpx raises for it."""
+    try:
+        yield
+    except TransportError as exc:
+        raise EXCEPTIONS[exc.failure](str(exc), request=request) from exc
 
 
 def build_response(answer: TransportResponse, stream: Any) -> httpx.Response:
@@ -128,11 +164,13 @@ class _Outgoing:
         body: bytes | Iterable[bytes],
         transport: StackTransport,
         route: Route,
+        sending: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._request = request
         self._body = body
         self._transport = transport
         self._route = route
+        self._sending = sending
 
     def header(self, name: str) -> str | None:
         value: str | None = self._request.headers.get(name)
@@ -145,7 +183,7 @@ class _Outgoing:
         merged = httpx.Headers(request.headers)
         merged.update(headers)
         merged.pop("Transfer-Encoding", None)  # the transport's business
-        try:
+        with translated(request), self._sending():
             return self._transport.request(
                 request.method,
                 str(request.url),
@@ -155,14 +193,22 @@ class _Outgoing:
                 timeout=_timeout(request),
                 route=self._route,
             )
-        except TransportError as exc:
-            raise EXCEPTIONS[exc.failure](str(exc), request=request) from exc
 
     def drop(self, certificate: BindingCertificate) -> None:
         self._transport.drop(certificate)
 
     def rewind(self) -> bool:
         return isinstance(self._body, bytes)
+
+
+def _through(proxy: Proxy, context: ssl.SSLContext) -> httpx.Proxy:
+    """Return a proxy as httpx has it."""
+    user, _, password = proxy.login.partition(":")
+    return httpx.Proxy(
+        f"{proxy.scheme}://{proxy.host}:{proxy.port}",
+        ssl_context=context if proxy.scheme == "https" else None,
+        auth=(user, password) if proxy.login else None,
+    )
 
 
 def _timeout(request: httpx.Request) -> Timeout:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import suppress
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-import anyio
-import anyio.from_thread
-import anyio.to_thread
 import httpx
 
-from msal_msi_v2.errors import TransportError
-
-from .httpx_calls import EXCEPTIONS, Caller, build_response, has_left
+from .errands import Errand
+from .httpx_calls import Caller, build_response, has_left, translated
 from .resource import ResourceTokens
+from .workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from typing_extensions import Self
 
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
 
 _PIECE = 65536
 _THREADS = 64
-_Result = TypeVar("_Result")
 
 
 class _Transport:
@@ -105,7 +99,8 @@ class MtlsTransport(_Transport, httpx.BaseTransport):
             MsiV2Error: The request must not be sent so, or no token could be had for it.
         """
         if has_left(request):
-            return self._plain.handle_request(request)
+            plain = httpx.HTTPTransport(**self._caller.plain_settings(request))
+            return plain.handle_request(request)
         stream: Any = request.stream
         body = b"".join(stream) if isinstance(stream, httpx.ByteStream) else iter(stream)
         answer = self._caller.call(request, body)
@@ -114,12 +109,6 @@ class MtlsTransport(_Transport, httpx.BaseTransport):
     def close(self) -> None:
         """Close the connections, but those of a platform's own stack, which others share."""
         self._caller.close()
-        if "_plain" in vars(self):
-            self._plain.close()
-
-    @cached_property
-    def _plain(self) -> httpx.HTTPTransport:
-        return httpx.HTTPTransport(verify=self._caller.plain_context())
 
 
 class AsyncMtlsTransport(_Transport, httpx.AsyncBaseTransport):
@@ -127,9 +116,23 @@ class AsyncMtlsTransport(_Transport, httpx.AsyncBaseTransport):
 
     Neither TLS stack is asynchronous, so requests wait in threads: at most 64 at a time, of this
     transport's own, so that slow resources do not hold up other work of the program. The event
-    loop, asyncio's or trio's, is never blocked; a cancelled request is left alone at once, and its
-    connection closed as soon as its thread is through.
+    loop, asyncio's or trio's, is never blocked, and several of them may share a transport.
+
+    A cancelled request is left alone at once, and not sent any more if it was not yet. Over
+    OpenSSL its connection is closed, which frees the thread; a call of WinHTTP goes on until it is
+    through, within the request's timeouts.
     """
+
+    def __init__(
+        self,
+        certificate: BindingCertificate | Presenter,
+        *,
+        verify: str | bool = True,
+        proxy: str | None = None,
+    ) -> None:
+        """Choose; see ``MtlsTransport``."""
+        super().__init__(certificate, verify=verify, proxy=proxy)
+        self._workers = Workers(_THREADS)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; see ``httpx.AsyncBaseTransport.handle_async_request``.
@@ -139,74 +142,19 @@ class AsyncMtlsTransport(_Transport, httpx.AsyncBaseTransport):
             MsiV2Error: The request must not be sent so, or no token could be had for it.
         """
         if has_left(request):
-            return await self._plain.handle_async_request(request)
+            plain = httpx.AsyncHTTPTransport(**self._caller.plain_settings(request))
+            return await plain.handle_async_request(request)
         stream: Any = request.stream
-        errand = _Errand()
-        body: bytes | Iterable[bytes] = (
-            b"".join(stream) if isinstance(stream, httpx.ByteStream) else errand.pieces(stream)
+        errand = Errand(self._workers)
+        answer = await errand.send(
+            partial(self._caller.call, request, sending=errand.watch.sending),
+            b"".join(stream) if isinstance(stream, httpx.ByteStream) else stream,
         )
-        try:
-            answer = await self._in_thread(lambda: errand.run(self._caller, request, body))
-        except BaseException:
-            errand.abandon()
-            raise
-        return build_response(answer, _AsyncBody(answer, request, self._in_thread))
+        return build_response(answer, _AsyncBody(errand, request))
 
     async def aclose(self) -> None:
         """Close the connections, but those of a platform's own stack, which others share."""
         self._caller.close()
-        if "_plain" in vars(self):
-            await self._plain.aclose()
-
-    async def _in_thread(self, work: Callable[[], _Result]) -> _Result:
-        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
-
-    @cached_property
-    def _limiter(self) -> anyio.CapacityLimiter:
-        return anyio.CapacityLimiter(_THREADS)
-
-    @cached_property
-    def _plain(self) -> httpx.AsyncHTTPTransport:
-        return httpx.AsyncHTTPTransport(verify=self._caller.plain_context())
-
-
-class _Errand:
-    """A request that a thread sends, and that the one who waits for it may abandon."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._abandoned = False
-        self._answer: TransportResponse | None = None
-
-    def run(
-        self, caller: Caller, request: httpx.Request, body: bytes | Iterable[bytes]
-    ) -> TransportResponse:
-        answer = caller.call(request, body)
-        with self._lock:
-            if self._abandoned:
-                answer.close()
-            self._answer = answer
-        return answer
-
-    def abandon(self) -> None:
-        with self._lock:
-            self._abandoned = True
-            if self._answer is not None:
-                self._answer.close()
-
-    def pieces(self, stream: AsyncIterable[bytes]) -> Iterator[bytes]:
-        """Yield, in the thread, what the event loop produces."""
-        pieces = aiter(stream)
-
-        async def produce() -> bytes | None:
-            return await anext(pieces, None)
-
-        while not self._abandoned:
-            piece = anyio.from_thread.run(produce)
-            if piece is None:
-                return
-            yield piece
-        raise OSError("the request was cancelled")
 
 
 class _Body(httpx.SyncByteStream):
@@ -215,41 +163,22 @@ class _Body(httpx.SyncByteStream):
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
-        try:
+        with translated(self._request):
             yield from self._answer.iter_bytes(_PIECE)
-        except TransportError as exc:
-            raise EXCEPTIONS[exc.failure](str(exc), request=self._request) from exc
 
     def close(self) -> None:
         self._answer.close()
 
 
 class _AsyncBody(httpx.AsyncByteStream):
-    def __init__(
-        self, answer: TransportResponse, request: httpx.Request, in_thread: Callable[..., Any]
-    ) -> None:
-        self._answer = answer
-        self._pieces = iter(_Body(answer, request))
-        self._in_thread = in_thread
-        self._reading = threading.Lock()
-        self._closed = False
+    def __init__(self, errand: Errand, request: httpx.Request) -> None:
+        self._errand = errand
+        self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await self._in_thread(self._next):
-            yield piece
+        with translated(self._request):
+            while piece := await self._errand.read():
+                yield piece
 
     async def aclose(self) -> None:
-        """Close the answer, or leave that to a thread which an abandoned read still keeps."""
-        self._closed = True
-        if self._reading.acquire(blocking=False):
-            with suppress(RuntimeError), anyio.CancelScope(shield=True):
-                await self._in_thread(self._answer.close)
-            self._reading.release()
-
-    def _next(self) -> bytes:
-        with self._reading:
-            try:
-                return next(self._pieces, b"")
-            finally:
-                if self._closed:
-                    self._answer.close()
+        self._errand.give_up()

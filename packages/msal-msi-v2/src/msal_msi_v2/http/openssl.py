@@ -27,9 +27,9 @@ from msal_msi_v2.errors import MsiV2ClientError
 from msal_msi_v2.fork import renew_after_fork
 from msal_msi_v2.platforms import Route
 
-from .early_answers import EarlyAnswersPool
 from .proxies import environment_proxy, parse_proxy
 from .urllib3_failures import not_a_url, translated
+from .watching import WatchedPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -141,7 +141,7 @@ class OpenSslTransport:
                 proxy_ssl_context=trusting_context(ca_bundle) if proxy.scheme == "https" else None,
                 **options,
             )
-        manager.pool_classes_by_scheme = {"https": EarlyAnswersPool}
+        manager.pool_classes_by_scheme = {"https": WatchedPool}
         return manager
 
 
