@@ -100,11 +100,12 @@ def test_an_output_that_cannot_be_opened_keeps_the_request_from_being_sent(
 
 
 def test_an_output_stays_as_it_is_until_there_is_an_answer(own_host: Any, tmp_path: Path) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
+    old, empty, new = tmp_path / "old", tmp_path / "empty", tmp_path / "new"
     old.write_bytes(b"kept")
-    for file in (old, new):
+    empty.touch()
+    for file in (old, empty, new):
         assert call("-o", str(file), "https://localhost:9/").returncode == 1
-    assert (old.read_bytes(), new.exists()) == (b"kept", False)
+    assert (old.read_bytes(), empty.exists(), new.exists()) == (b"kept", True, False)
     own_host.faults.add("resource", Body(b""), times=2)
     for file in (old, new):
         assert call("-o", str(file), own_host.resource_url).returncode == 0
