@@ -51,7 +51,10 @@ def start(arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
 
 def finish(process: subprocess.Popen[bytes]) -> tuple[int, str]:
     with process:
-        errors = process.communicate(timeout=60)[1]
+        try:
+            errors = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
     return process.returncode, errors.decode()
 
 

@@ -32,7 +32,7 @@ for any other. -d @FILE sends a file, -d @- what comes in on standard input. The
 it was sent; it is compressed only if you ask for that with -H "Accept-Encoding: gzip".
 
 examples:
-  msal-msi-v2 call --attested https://myvault.vault.azure.net/secrets/x?api-version=7.4
+  msal-msi-v2 call --attested "https://myvault.vault.azure.net/secrets/x?api-version=7.4"
   msal-msi-v2 call -i -X PUT -H "Content-Type: application/json" -d @body.json \\
       --resource api://my-app https://api.example/items/1
 """

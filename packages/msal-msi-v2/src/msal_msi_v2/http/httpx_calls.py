@@ -54,7 +54,7 @@ class Caller:
         proxy: str | None,
     ) -> None:
         """Choose; see ``MtlsTransport``."""
-        if verify is False:
+        if not verify:
             raise MsiV2ClientError(
                 "invalid_request",
                 "verify is False, and a bound token is not shown over a connection that nobody "
